@@ -1,0 +1,72 @@
+# One door for people and CI. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LOCKS := requirements.lock requirements-dev.lock
+
+.PHONY: help venv run test check fmt generate unit acceptance systemd bench lock debian-run debian-test clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- what the targets stand on
+debian-run:
+	@tests/debian-packages.sh python3-venv
+
+debian-test:
+	@tests/debian-packages.sh python3-venv python3-dev gcc git prometheus prometheus-alertmanager chromium \
+	  util-linux systemd-container mmdebstrap
+
+$(VENV)/.run: requirements.lock pyproject.toml | debian-run
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+venv: $(VENV)/.dev ## Make .venv with everything for development
+
+# ---- the two commands of the README
+run: $(VENV)/.run ## Start the agent: NVML where a driver answers, else the simulated node
+	@exec $(BIN)/gpufin demo --unless-driver
+
+test: debian-test venv check unit acceptance systemd ## Install what is needed, then run every check and test
+
+# ---- parts of the test command
+check: venv ## Formatting, lint, types, import rules (seconds)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timeline 2>/dev/null || $(BIN)/lint-imports
+
+unit: venv ## Unit, property, library and rule tests, in parallel
+	@$(BIN)/python -m pytest -q -n 2 --ignore=tests/acceptance --ignore=tests/systemd
+
+acceptance: venv ## The whole line with real Prometheus and Alertmanager (minutes)
+	@$(BIN)/python -m pytest -q tests/acceptance
+
+systemd: venv ## The unit in a throw-away Debian with its own systemd (needs root)
+	@$(BIN)/python -m pytest -q tests/systemd
+
+# ---- development
+fmt: venv ## Format and fix what can be fixed
+	@$(BIN)/ruff format --quiet . ; $(BIN)/ruff check --quiet --fix .
+
+generate: venv ## Rewrite generated files: boards, rules, schema, reference pages
+	@$(BIN)/python -m dashboards.build
+	@$(BIN)/python -m tests.generate
+
+bench: venv ## Cost of the agent beside nvitop-exporter over the same library (minutes, no test)
+	@$(BIN)/python -m tests.bench
+
+lock: ## Pin the newest dependencies again (needs uv)
+	@uv pip compile -q pyproject.toml --group build --generate-hashes --no-header --python-version 3.11 -o requirements.lock
+	@uv pip compile -q pyproject.toml --group build --group dev --group bench -c requirements.lock \
+	  --generate-hashes --no-header --python-version 3.11 -o requirements-dev.lock
+
+clean: ## Remove what make made
+	@rm -rf $(VENV) .cache build dist

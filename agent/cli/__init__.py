@@ -1,0 +1,44 @@
+"""The command ``gpufin``: options, exit codes, and the only place that prints.
+
+Exit codes: 0 good, 1 failure, 2 wrong use or bad configuration, 75 try again.
+"""
+
+import sys
+
+import click
+
+import agent
+from agent.cli.config import check_config, explain_price
+from agent.cli.metrics import metrics
+from agent.cli.render import dashboards, rules
+from agent.cli.serve import demo, run
+from agent.errors import EXIT_FAILURE, EXIT_USAGE, ConfigError, GpufinError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(agent.__version__, prog_name="gpufin")
+def cli() -> None:
+    """GPU telemetry and FinOps agent: what every card costs, and how much of it is idle."""
+
+
+for command in (run, demo, check_config, explain_price, metrics, rules, dashboards):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; errors meant for people are shown without a traceback."""
+    try:
+        code = cli(standalone_mode=False)
+    except ConfigError as error:
+        for fault in error.faults:
+            click.echo(f"gpufin: {fault}", err=True)
+        sys.exit(EXIT_USAGE)
+    except GpufinError as error:
+        click.echo(f"gpufin: {error}", err=True)
+        sys.exit(EXIT_FAILURE)
+    except click.Abort:
+        sys.exit(EXIT_FAILURE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,159 @@
+"""``gpufin run`` and ``gpufin demo``: the agent itself."""
+
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from agent.app import Agent, driver_answers, simulated, source_of
+from agent.config.decode import Settings, load_settings, settings_of
+from agent.config.schema import Config
+from agent.devices.simulated.models import MODELS
+from agent.devices.simulated.node import SimulatedNode, demo_cards
+from agent.errors import ConfigError, Fault
+from agent.runtime.clock import SystemClock
+
+DEFAULT_CONFIG = "/etc/gpufin/config.yaml"
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="The configuration file.",
+)
+state_option = click.option(
+    "--state-directory", type=click.Path(path_type=Path), help="Overrides the key of this name."
+)
+listen_option = click.option(
+    "--listen", metavar="HOST:PORT", help="Overrides the key of this name."
+)
+
+
+@click.command()
+@config_option
+@state_option
+@listen_option
+@click.option(
+    "--simulate-without-driver",
+    is_flag=True,
+    help="Run the simulated node, with a ledger of its own, when no NVIDIA driver answers.",
+)
+def run(
+    config_path: Path,
+    state_directory: Path | None,
+    listen: str | None,
+    *,
+    simulate_without_driver: bool,
+) -> int:
+    """Run the agent on this node."""
+    _log_to_stderr()
+    settings = _overridden(load_settings(config_path), state_directory, listen)
+    if simulate_without_driver and settings.source == "nvml":
+        answers, why = driver_answers()
+        if answers:
+            click.echo(f"gpufin: NVML answers: {why}", err=True)
+        else:
+            click.echo(f"gpufin: no GPU here ({why}): running the simulated node", err=True)
+            settings = simulated(settings, apart=True)
+    return _serve(settings)
+
+
+@click.command()
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="Prices and teams to use."
+)
+@click.option(
+    "--cards", default=8, show_default=True, type=click.IntRange(1, 64), help="Number of cards."
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Choice(sorted(MODELS)),
+    default=("h100",),
+    show_default=True,
+    help="Model of the cards; several take turns.",
+)
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same node.")
+@click.option(
+    "--time-scale",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 3_600),
+    help="How much faster the cards' day passes; money still counts real time.",
+)
+@click.option(
+    "--state-directory",
+    type=click.Path(path_type=Path),
+    default=".gpufin/demo",
+    show_default=True,
+    help="Where the demo's ledger lies.",
+)
+@click.option("--listen", metavar="HOST:PORT", help="Overrides the key of this name.")
+def demo(  # noqa: PLR0913 - one a command line option
+    *,
+    config_path: Path | None,
+    cards: int,
+    models: tuple[str, ...],
+    seed: int,
+    time_scale: int,
+    state_directory: Path,
+    listen: str | None,
+) -> int:
+    """Run the agent on a simulated node: no GPU needed."""
+    _log_to_stderr()
+    settings = _demo_settings() if config_path is None else load_settings(config_path)
+    settings = simulated(_overridden(settings, state_directory, listen), apart=False)
+    node = SimulatedNode(seed=seed, cards=demo_cards(cards, models), time_scale=time_scale)
+    return _serve(settings, node)
+
+
+def _serve(settings: Settings, node: SimulatedNode | None = None) -> int:
+    clock = SystemClock()
+    agent = Agent(settings, source_of(settings, clock, node), clock)
+    address = f"[{settings.host}]" if ":" in settings.host else settings.host
+    if sys.stderr.isatty():
+        click.echo(f"gpufin: status page http://{address}:{settings.port}/", err=True)
+    return agent.run()
+
+
+def _overridden(settings: Settings, state_directory: Path | None, listen: str | None) -> Settings:
+    if state_directory is not None:
+        settings = replace(settings, state_directory=state_directory)
+    if listen is not None:
+        host, _, port = listen.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(
+                [Fault("command line", "--listen", "must be HOST:PORT, such as 127.0.0.1:9776")]
+            )
+        settings = replace(settings, host=host.strip("[]"), port=int(port))
+    return settings
+
+
+def _demo_settings() -> Settings:
+    """Prices for a demo; the list price of a marketplace, so that sums look like real ones."""
+    rented = {
+        "id": "demo",
+        "kind": "rented",
+        "match": {"model": "*"},
+        "source": "an invented price",
+    }
+    document = {
+        "currency": "USD",
+        "prices": [rented | {"price_per_gpu_hour": "2.50"}],
+        "teams": [],
+    }
+    return settings_of(Config.model_validate(document))
+
+
+def _log_to_stderr() -> None:
+    under_systemd = "JOURNAL_STREAM" in os.environ  # the journal has its own time stamps
+    form = "%(levelname)s %(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
+    for chatty in ("apscheduler", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

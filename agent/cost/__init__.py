@@ -1,0 +1,1 @@
+"""What it costs: dated price records, held against a card and a moment."""

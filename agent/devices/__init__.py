@@ -1,0 +1,1 @@
+"""What the hardware says: one interface (``agent.ports.DeviceSource``), several sources."""

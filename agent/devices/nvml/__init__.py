@@ -1,0 +1,1 @@
+"""NVIDIA cards through NVML and NVIDIA's own ``pynvml`` module."""

@@ -1,0 +1,145 @@
+"""The cards of this node through NVML.
+
+Runs on the reader thread alone.  What a card can tell is probed once on the card itself, never
+concluded from its family: virtualisation, MIG and drivers change the answer.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from agent.devices.nvml import binding
+from agent.devices.nvml.binding import Handle
+from agent.devices.nvml.errors import (
+    DRIVER_NOT_LOADED,
+    LIB_RM_VERSION_MISMATCH,
+    LIBRARY_NOT_FOUND,
+    NO_PERMISSION,
+    UNKNOWN,
+    NvmlCallError,
+    missing_or_raise,
+    raise_driver,
+)
+from agent.devices.nvml.fields import READINGS, ReadingRow, Value
+from agent.errors import DriverError, GpuError
+from agent.ports import Clock, DeviceSource, Inventory
+from agent.samples.device import GpuIdentity, GpuSample
+from agent.samples.reading import Missing
+
+_NO_DRIVER = frozenset({DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND})
+_REFUSED = frozenset({NO_PERMISSION, UNKNOWN})
+_BROKEN = frozenset({Missing.FAILED, Missing.TIMEOUT})
+
+
+@dataclass(slots=True)
+class _Card:
+    handle: Handle
+    unsupported: set[str] = field(default_factory=set)
+    """Calls that need not be made again."""
+
+
+class NvmlSource(DeviceSource):
+    """``DeviceSource`` over the NVML library of this machine."""
+
+    kind = "nvml"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._cards: dict[str, _Card] = {}
+        self._begun = False
+        self._was_open = False
+        self._saw_no_driver = False
+
+    def open(self) -> Inventory:
+        """Start a new session and list the cards; see ``DeviceSource``."""
+        binding.refuse_look_alike()
+        self.close()
+        try:
+            binding.init()
+        except NvmlCallError as error:
+            raise_driver(error, restart=self._only_a_new_process_helps(error.code))
+        self._begun = True
+        try:
+            inventory = self._list()
+        except NvmlCallError as error:
+            raise_driver(error)
+        self._was_open = True
+        return inventory
+
+    def read(self, uuid: str) -> GpuSample:
+        """Read one card; see ``DeviceSource``."""
+        card = self._cards.get(uuid)
+        if card is None:
+            raise GpuError("the driver does not list it", lost=True)
+        values: dict[str, Any] = {}
+        for row in READINGS:
+            values.update(zip(row.fields, _read_row(card, row), strict=True))
+        if all(value in _BROKEN for value in values.values()):
+            raise GpuError("no reading succeeded")
+        return GpuSample(uuid=uuid, boottime_ns=self._clock.now().boottime_ns, **values)
+
+    def close(self) -> None:
+        """End the session, if there is one."""
+        self._cards = {}
+        if self._begun:
+            self._begun = False
+            with suppress(NvmlCallError):  # the driver went away under it: it is over either way
+                binding.shutdown()
+
+    def _list(self) -> Inventory:
+        gpus: list[GpuIdentity] = []
+        unreadable = 0
+        for index in range(binding.count()):
+            # One card that is lost or not ours must not hide the others.
+            try:
+                handle = binding.handle(index)
+                identity = GpuIdentity(
+                    uuid=binding.uuid(handle),
+                    index=index,
+                    model=binding.name(handle),
+                    pci_bus_id=binding.pci_bus_id(handle),
+                )
+            except NvmlCallError:
+                unreadable += 1
+                continue
+            self._cards[identity.uuid] = _Card(handle)
+            gpus.append(identity)
+        return Inventory(binding.driver_version(), tuple(gpus), unreadable)
+
+    def _only_a_new_process_helps(self, code: int) -> bool:
+        if code in _NO_DRIVER:
+            self._saw_no_driver = True
+            return False
+        if code == LIB_RM_VERSION_MISMATCH:
+            # The library in this process is from before a driver upgrade and stays loaded.  In a
+            # fresh process the same code means that the kernel module is old: restarting is no cure.
+            return self._was_open
+        # A driver that arrived after us and may not be opened: systemd resolved the device classes of
+        # the unit when it started us, before there were any.
+        return self._saw_no_driver and code in _REFUSED
+
+
+def _read_row(card: _Card, row: ReadingRow) -> tuple[Value | Missing, ...]:
+    width = len(row.fields)
+    if row.call in card.unsupported:
+        return (Missing.NOT_SUPPORTED,) * width
+    try:
+        value = row.read(card.handle)
+    except NvmlCallError as error:
+        missing = missing_or_raise(error)
+        if missing is Missing.NOT_SUPPORTED:
+            card.unsupported.add(row.call)
+        return (missing,) * width
+    if not row.plausible(value):
+        return (Missing.NO_DATA,) * width
+    return cast("tuple[Value, ...]", value) if width > 1 else (value,)
+
+
+def driver_answers(open_source: Callable[[], Inventory]) -> tuple[bool, str]:
+    """Whether a driver answers right now, and what it or its absence says; for people."""
+    try:
+        inventory = open_source()
+    except DriverError as error:
+        return False, str(error)
+    return True, f"driver {inventory.driver_version}, {len(inventory.gpus)} cards"

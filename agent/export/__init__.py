@@ -1,0 +1,1 @@
+"""What is told: Prometheus metrics and pages, made from the current view."""

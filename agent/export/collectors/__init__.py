@@ -1,0 +1,1 @@
+"""One collector a question, each a function from the view to metric families."""

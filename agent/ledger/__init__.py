@@ -1,0 +1,1 @@
+"""What has accumulated: booked lines, calendar periods, sums since start and the filling of gaps."""

@@ -1,0 +1,278 @@
+"""The account of one node: what each card did, cost and used since the last tick, summed up.
+
+``Account.advance`` is the core of a tick.  It takes a node sample and a moment and touches neither
+clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thread shares a lock.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
+
+from agent.cost.prices import Price, PriceTable, Tier
+from agent.ledger.batch import Batch, KnownGpu, Recovered
+from agent.ledger.book import Counters, Months, Pending
+from agent.ledger.card import Card, UnfilledEnergy, report_of
+from agent.ledger.entry import Component, Entry
+from agent.ledger.fill import Checkpoint, Host, NotFilled, counter_goes_on, gap_to_fill
+from agent.ledger.posting import Interval, Remainders, post, post_energy, post_time
+from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
+from agent.samples.instant import Instant
+from agent.units import nanoseconds
+from agent.usage.energy import EnergyAnomaly, EnergyMeter, EnergyMethod, EnergyStep, advance
+from agent.usage.state import ActivityPolicy, CardState, next_activity
+from agent.usage.team import TeamRule, team_charged, team_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPolicy:
+    """What the operator decided; durations in nanoseconds."""
+
+    table: PriceTable
+    zone: ZoneInfo
+    activity: ActivityPolicy = field(default_factory=ActivityPolicy)
+    teams: tuple[TeamRule, ...] = ()
+    retired: frozenset[str] = frozenset()
+    max_gap_ns: int = nanoseconds(5)
+    """A longer time between two ticks (a suspended or starved process) is booked as unknown."""
+    max_fill_ns: int = nanoseconds(3_600)
+    max_down_rented_ns: int = nanoseconds(3_600)
+    max_down_owned_ns: int = nanoseconds(30 * 86_400)
+
+
+class Account:
+    """The sums of one node; see the module."""
+
+    def __init__(self, policy: AccountPolicy, recovered: Recovered, host: Host) -> None:
+        self.policy = policy
+        self.counters = Counters()
+        self.months = Months(recovered.months)
+        self.pending = Pending()
+        self.cards: dict[str, Card] = {}
+        self.notes: list[str] = []
+        """What the operator should know of the last tick; the runtime logs it."""
+        self._host = host
+        self._remainders: Remainders = dict(recovered.remainders)
+        self._checkpoints = dict(recovered.checkpoints)
+        self._known = tuple(recovered.gpus.values())
+        self._gone: set[str] = set()
+        self._last = Instant(0, 0)
+
+    def advance(self, node: NodeSample, now: Instant) -> None:
+        """Book the time since the last call for every expected card."""
+        self.notes = []
+        for known in self._known:
+            self._adopt(known.identity, known.last_seen_wall_ns, now)
+        self._known = ()
+        for uuid, identity in node.identities.items():
+            if uuid in self.cards:
+                self._recognise(self.cards[uuid], identity)
+            elif uuid not in self._gone or isinstance(node.reports.get(uuid), GpuSample):
+                self._adopt(identity, now.wall_ns, now)
+        for card in list(self.cards.values()):
+            card.report = report_of(card.identity.uuid, node)
+            if isinstance(card.report, GpuSample):
+                card.last_seen_wall_ns = now.wall_ns
+            self._book(card, now)
+            self._give_up_on(card, now)
+        self._last = now
+
+    def price_of(self, card: Card, wall_ns: int) -> Price | None:
+        """The price record that holds for a card at a moment."""
+        return self.policy.table.at(card.identity.uuid, card.identity.model, wall_ns)
+
+    def take(self) -> Batch:
+        """All that the ledger does not hold yet, and the state that belongs to it."""
+        checkpoints = [
+            Checkpoint(
+                uuid=uuid,
+                model=card.identity.model,
+                until=Instant(card.booked_until_boottime_ns, self._last.wall_ns),
+                boot_id=self._host.boot_id,
+                machine_id=self._host.machine_id,
+                energy_mj=energy_mj,
+                energy_at_ns=energy_at_ns,
+            )
+            for uuid, card in self.cards.items()
+            for energy_mj, energy_at_ns in (_counter_to_resume(card),)
+        ]
+        return Batch(
+            rows=self.pending.take(),
+            checkpoints=checkpoints,
+            remainders=dict(self._remainders),
+            gpus=[KnownGpu(card.identity, card.last_seen_wall_ns) for card in self.cards.values()],
+            gone=sorted(self._gone),
+        )
+
+    # ---- a card's time and energy
+
+    def _book(self, card: Card, now: Instant) -> None:
+        elapsed_ns = max(0, now.boottime_ns - card.booked_until_boottime_ns)
+        card.booked_until_boottime_ns = now.boottime_ns
+        gap = elapsed_ns > self.policy.max_gap_ns
+        card.activity = next_activity(
+            card.activity,
+            card.report,
+            elapsed_ns=0 if gap else elapsed_ns,  # nobody knows whether it was quiet
+            wall_ns=now.wall_ns,
+            policy=self.policy.activity,
+        )
+        if gap:
+            card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_wall_ns=None)
+        interval = self._interval(
+            card, now.wall_ns - elapsed_ns, now.wall_ns, self._meter_energy(card)
+        )
+        entries = post(interval, self.policy.table, self.policy.zone, self._remainders)
+        self._count(card, interval, entries)
+        self._keep(entries)
+
+    def _meter_energy(self, card: Card) -> EnergyStep:
+        sample = card.report
+        if not isinstance(sample, GpuSample):
+            return EnergyStep(None, card.meter.method)
+        card.meter, step = advance(card.meter, sample, max_gap_ns=self.policy.max_gap_ns)
+        if step.anomaly is not None:
+            self.counters.add("gpufin_gpu_energy_anomalies_total", (*card.labels, step.anomaly), 1)
+            self.notes.append(f"{card.identity.uuid}: the energy counter shows a {step.anomaly}")
+        if card.unfilled is not None and isinstance(sample.energy_mj, int):
+            gap, card.unfilled = card.unfilled, None
+            if step.anomaly is None:
+                self._fill_energy(card, gap, step)
+            return EnergyStep(None, step.method)  # it reaches back to before this process
+        return step
+
+    def _interval(
+        self, card: Card, start_ns: int, end_ns: int, step: EnergyStep, *, filled: bool = False
+    ) -> Interval:
+        state = CardState.UNKNOWN if filled else card.activity.state
+        return Interval(
+            gpu=card.identity,
+            team=team_charged(card.given_to, state),
+            state=state,
+            start_wall_ns=start_ns,
+            end_wall_ns=end_ns,
+            energy_mj=step.millijoules,
+            energy_method=step.method,
+            filled=filled,
+        )
+
+    def _count(self, card: Card, interval: Interval, entries: Iterable[Entry]) -> None:
+        add, labels, state = self.counters.add, card.labels, interval.state
+        duration_ns = interval.end_wall_ns - interval.start_wall_ns
+        add("gpufin_gpu_state_seconds_total", (*labels, state), duration_ns)
+        if interval.energy_mj is not None:
+            add("gpufin_gpu_energy_joules_total", labels, interval.energy_mj)
+        for entry in entries:
+            key = entry.key
+            if key.component == Component.UNPRICED:
+                add("gpufin_unpriced_seconds_total", labels, entry.quantity)
+            elif key.price_id:
+                add("gpufin_cost_total", (*labels, state, key.currency), entry.nanos)
+                add(
+                    "gpufin_cost_component_total",
+                    (*labels, key.component, key.currency),
+                    entry.nanos,
+                )
+                team = (key.team, key.model, state, key.currency)
+                add("gpufin_team_cost_total", team, entry.nanos)
+
+    def _keep(self, entries: list[Entry]) -> None:
+        self.months.add(entries)
+        self.pending.add(entries)
+
+    # ---- cards come and go
+
+    def _adopt(self, identity: GpuIdentity, last_seen_wall_ns: int, now: Instant) -> None:
+        if identity.uuid in self.policy.retired:
+            self._gone.add(identity.uuid)
+            return
+        self._gone.discard(identity.uuid)
+        card = Card(
+            identity=identity,
+            given_to=team_of(identity.uuid, identity.model, self.policy.teams),
+            last_seen_wall_ns=last_seen_wall_ns,
+            booked_until_boottime_ns=now.boottime_ns,
+            report=GpuFault(identity.uuid, FaultReason.FAILED),
+        )
+        self.cards[identity.uuid] = card
+        self._start_counters(card)
+        checkpoint = self._checkpoints.pop(identity.uuid, None)
+        if checkpoint is not None:
+            self._fill_time(card, checkpoint, now)
+
+    def _recognise(self, card: Card, identity: GpuIdentity) -> None:
+        if identity == card.identity:
+            return
+        if identity.index != card.identity.index:  # series are named by the index too
+            self.notes.append(
+                f"{identity.uuid}: moved from index {card.identity.index} to {identity.index}"
+            )
+            self.counters.relabel(card.labels, (identity.uuid, str(identity.index)))
+        card.identity = identity
+
+    def _start_counters(self, card: Card) -> None:
+        add, labels, currency = self.counters.add, card.labels, self.policy.table.currency
+        for state in CardState:
+            add("gpufin_gpu_state_seconds_total", (*labels, state), 0)
+        for anomaly in EnergyAnomaly:
+            add("gpufin_gpu_energy_anomalies_total", (*labels, anomaly), 0)
+        candidates = self.policy.table.candidates(card.identity.uuid, card.identity.model)
+        add("gpufin_unpriced_seconds_total", labels, 0)
+        components = {rate.component for price in candidates for rate in price.rates}
+        if self.policy.table.tariff is not None and any(price.bills_energy for price in candidates):
+            components.add(Component.ENERGY)
+        for component in components:
+            add("gpufin_cost_component_total", (*labels, component, currency), 0)
+        for state in CardState if candidates else ():
+            add("gpufin_cost_total", (*labels, state, currency), 0)
+            team = team_charged(card.given_to, state)
+            add("gpufin_team_cost_total", (team, card.identity.model, state, currency), 0)
+
+    def _give_up_on(self, card: Card, now: Instant) -> None:
+        if card.activity.state is not CardState.DOWN:
+            return
+        price = self.price_of(card, now.wall_ns)
+        owned = price is not None and price.tier is Tier.OWNED
+        longest = self.policy.max_down_owned_ns if owned else self.policy.max_down_rented_ns
+        if now.wall_ns - card.last_seen_wall_ns > longest:
+            del self.cards[card.identity.uuid]
+            self._gone.add(card.identity.uuid)
+            self.counters.forget(card.labels)
+            self.notes.append(
+                f"{card.identity.uuid}: not expected any more, it was down for max_down"
+            )
+
+    # ---- the time when the agent was away: into the ledger and its months, never into a counter
+
+    def _fill_time(self, card: Card, checkpoint: Checkpoint, now: Instant) -> None:
+        price = self.price_of(card, checkpoint.until.wall_ns)
+        tier = None if price is None else price.tier
+        gap_ns = gap_to_fill(
+            checkpoint, now=now, host=self._host, tier=tier, max_fill_ns=self.policy.max_fill_ns
+        )
+        if isinstance(gap_ns, NotFilled):
+            self.notes.append(
+                f"{card.identity.uuid}: time since the last run not filled: {gap_ns.reason}"
+            )
+            return
+        start_ns, end_ns = now.wall_ns - gap_ns, now.wall_ns
+        nothing = EnergyStep(None, EnergyMethod.NONE)
+        interval = self._interval(card, start_ns, end_ns, nothing, filled=True)
+        self._keep(post_time(interval, self.policy.table, self.policy.zone, self._remainders))
+        card.filled_ns = gap_ns
+        if counter_goes_on(checkpoint, self._host):
+            card.meter = EnergyMeter(
+                counter_mj=checkpoint.energy_mj,
+                counter_at_ns=checkpoint.energy_at_ns,
+                method=EnergyMethod.COUNTER,
+            )
+            card.unfilled = UnfilledEnergy(start_ns, end_ns)
+
+    def _fill_energy(self, card: Card, gap: UnfilledEnergy, step: EnergyStep) -> None:
+        interval = self._interval(card, gap.start_wall_ns, gap.end_wall_ns, step, filled=True)
+        self._keep(post_energy(interval, self.policy.table, self.policy.zone, self._remainders))
+
+
+def _counter_to_resume(card: Card) -> tuple[int | None, int]:
+    if card.meter.frozen:  # what it holds back is booked already, by power
+        return None, 0
+    return card.meter.counter_mj, card.meter.counter_at_ns

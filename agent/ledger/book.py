@@ -1,0 +1,97 @@
+"""The running sums of this process: counters from zero, months from the ledger, rows to be written."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from agent.ledger.entry import Component, Entry, EntryKey, MonthKey
+from agent.usage.state import IDLE_STATES
+
+
+class Counters:
+    """Integer sums since the process started, by metric name and label values; they only rise."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
+        self._forgotten: dict[str, int] = defaultdict(int)
+
+    def add(self, name: str, labels: tuple[str, ...], amount: int) -> None:
+        """Add ``amount`` (not negative); 0 makes the series appear.
+
+        A new series stands in a scrape at 0 before it rises: ``increase()`` sees nothing of a
+        series that is born at a value.
+        """
+        sums = self._sums[name]
+        sums[labels] = sums.get(labels, 0) + amount
+
+    def relabel(self, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+        """Carry the series that begin with the labels ``old`` over to ``new``."""
+        for sums in self._sums.values():
+            for labels in [labels for labels in sums if labels[: len(old)] == old]:
+                sums[new + labels[len(old) :]] = sums.pop(labels)
+
+    def forget(self, first: tuple[str, ...]) -> None:
+        """Drop the series that begin with these labels."""
+        for name, sums in self._sums.items():
+            for labels in [labels for labels in sums if labels[: len(first)] == first]:
+                self._forgotten[name] += sums.pop(labels)
+
+    def total(self, name: str) -> int:
+        """The sum of a metric over all its series, those that were forgotten too."""
+        return sum(self._sums.get(name, {}).values()) + self._forgotten.get(name, 0)
+
+    def snapshot(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:
+        """The sums now, as copies that later additions leave alone."""
+        return {name: dict(sums) for name, sums in self._sums.items()}
+
+
+class Months:
+    """Cost and idle cost of each month, team and currency: gauges that survive restarts."""
+
+    def __init__(self, recovered: Mapping[MonthKey, tuple[int, int]]) -> None:
+        self._sums: dict[MonthKey, tuple[int, int]] = dict(recovered)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Book entries, filled ones too."""
+        for entry in entries:
+            key = entry.key
+            if key.component == Component.UNPRICED:
+                continue
+            month = MonthKey(key.month, key.team, key.currency)
+            cost, idle = self._sums.get(month, (0, 0))
+            in_idle = entry.nanos if key.state in IDLE_STATES else 0
+            self._sums[month] = (cost + entry.nanos, idle + in_idle)
+
+    def snapshot(self, labels: Iterable[str]) -> Mapping[MonthKey, tuple[int, int]]:
+        """The sums of the months named.
+
+        The others are kept: a wall clock that steps into another month comes back.
+        """
+        wanted = set(labels)
+        return {key: value for key, value in self._sums.items() if key.month in wanted}
+
+
+class Pending:
+    """Rows that wait for the next flush."""
+
+    def __init__(self) -> None:
+        self._rows: dict[EntryKey, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Sum entries by key."""
+        for entry in entries:
+            nanos, quantity = self._rows.get(entry.key, (0, 0))
+            self._rows[entry.key] = (nanos + entry.nanos, quantity + entry.quantity)
+
+    def take(self) -> dict[EntryKey, tuple[int, int]]:
+        """All rows; none are left."""
+        rows, self._rows = self._rows, {}
+        return rows
+
+    def put_back(self, rows: Mapping[EntryKey, tuple[int, int]]) -> None:
+        """Return rows that could not be written."""
+        for key, (nanos, quantity) in rows.items():
+            more_nanos, more_quantity = self._rows.get(key, (0, 0))
+            self._rows[key] = (nanos + more_nanos, quantity + more_quantity)

@@ -1,0 +1,69 @@
+"""The calendar that money is told in: UTC hours, and months of one IANA zone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from agent.units import NANOSECONDS_PER_SECOND
+
+HOUR_SECONDS = 3_600
+HOUR_NS = HOUR_SECONDS * NANOSECONDS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A calendar month, half open, in UTC seconds since 1970; 672 to 745 hours long."""
+
+    label: str
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=64)
+def month_of_label(year: int, month: int, zone: ZoneInfo) -> Month:
+    """The month ``year``-``month`` (1 to 12) of a zone."""
+    following = (year + 1, 1) if month == 12 else (year, month + 1)  # noqa: PLR2004 - months of a year
+    return Month(f"{year:04d}-{month:02d}", _edge(year, month, zone), _edge(*following, zone))
+
+
+def month_at(wall_ns: int, zone: ZoneInfo) -> Month:
+    """The month that a moment lies in."""
+    local = datetime.fromtimestamp(wall_ns // NANOSECONDS_PER_SECOND, zone)
+    return month_of_label(local.year, local.month, zone)
+
+
+def month_before(month: Month, zone: ZoneInfo) -> Month:
+    """The month that ends where this one starts."""
+    return month_at((month.start - 1) * NANOSECONDS_PER_SECOND, zone)
+
+
+def _edge(year: int, month: int, zone: ZoneInfo) -> int:
+    # Through UTC: the difference of two aware datetimes of one zone is wall time, not elapsed time.
+    return int(datetime(year, month, 1, tzinfo=zone).astimezone(UTC).timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of an interval inside one UTC hour and one month."""
+
+    start_ns: int
+    end_ns: int
+    hour: int
+    month: str
+
+
+def slices(
+    start_ns: int, end_ns: int, zone: ZoneInfo, cuts: tuple[int, ...] = ()
+) -> Iterator[Slice]:
+    """Cut [start, end) (wall nanoseconds) at each hour, month edge and moment of ``cuts``."""
+    while start_ns < end_ns:
+        hour_ns = start_ns // HOUR_NS * HOUR_NS
+        month = month_at(start_ns, zone)
+        until = min(end_ns, hour_ns + HOUR_NS, month.end * NANOSECONDS_PER_SECOND)
+        for cut in cuts:
+            if start_ns < cut < until:
+                until = cut
+        yield Slice(start_ns, until, hour_ns // NANOSECONDS_PER_SECOND, month.label)
+        start_ns = until

@@ -1,0 +1,1 @@
+"""What moves: clock, reader and tick threads, periodic jobs, life cycle."""

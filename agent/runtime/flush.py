@@ -1,0 +1,59 @@
+"""The flush thread: carries the account's sums into the ledger, again and again until they are in."""
+
+import logging
+import threading
+
+from agent.errors import LedgerError
+from agent.ledger.account import Account
+from agent.ports import Clock, LedgerStore
+from agent.runtime.health import Health
+from agent.units import seconds
+
+log = logging.getLogger(__name__)
+
+
+class Flusher:
+    """Writes a batch each interval; what cannot be written is kept and tried again."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        account: Account,
+        book_lock: threading.Lock,
+        store: LedgerStore,
+        health: Health,
+    ) -> None:
+        self._clock = clock
+        self._account = account
+        self._book_lock = book_lock
+        self._store = store
+        self._health = health
+        self._failing = ""
+
+    def run(self, stop: threading.Event, interval_ns: int) -> None:
+        """Flush every ``interval_ns`` until told to stop, and once more then."""
+        while not stop.wait(seconds(interval_ns)):
+            self.flush()
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what has accumulated; False when it could not be and is kept in memory."""
+        start = self._clock.now()
+        with self._book_lock:
+            batch = self._account.take()
+        try:
+            self._store.write(batch)
+        except LedgerError as error:
+            with self._book_lock:
+                self._account.pending.put_back(batch.rows)
+            self._health.report("ledger", success=False, start=start, end=self._clock.now())
+            if self._failing != str(error):
+                log.error("the ledger cannot be written, sums are kept in memory: %s", error)
+            self._failing = str(error)
+            return False
+        self._health.report("ledger", success=True, start=start, end=self._clock.now())
+        if self._failing:
+            log.info("the ledger is written again; nothing was lost")
+            self._failing = ""
+        return True

@@ -1,0 +1,93 @@
+"""What one card, and the node with all its cards, looked like at one instant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent.samples.reading import Missing, Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuIdentity:
+    """A card; its UUID is its identity, the index is for people and may change."""
+
+    uuid: str
+    index: int
+    model: str
+    pci_bus_id: str
+    memory_total_bytes: Reading[int] = Missing.NO_DATA
+
+
+class ProcessKind(StrEnum):
+    """Which of NVML's process lists a process stands in."""
+
+    COMPUTE = "compute"
+    GRAPHICS = "graphics"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """One process with a context on a card; the pid is the host's."""
+
+    pid: int
+    kind: ProcessKind
+    used_memory_bytes: Reading[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSample:
+    """The readings of one card, taken at ``boottime_ns``, in NVML's own integer units."""
+
+    uuid: str
+    boottime_ns: int
+    utilization_percent: Reading[int] = Missing.NO_DATA
+    memory_used_bytes: Reading[int] = Missing.NO_DATA
+    memory_total_bytes: Reading[int] = Missing.NO_DATA
+    power_mw: Reading[int] = Missing.NO_DATA
+    power_limit_mw: Reading[int] = Missing.NO_DATA
+    energy_mj: Reading[int] = Missing.NO_DATA
+    temperature_celsius: Reading[int] = Missing.NO_DATA
+    processes: Reading[tuple[ProcessSample, ...]] = Missing.NO_DATA
+
+
+class FaultReason(StrEnum):
+    """Why a card gave no sample."""
+
+    LOST = "lost"
+    """It fell off the bus, or needs a reset: expected, paid for, not answering."""
+    VANISHED = "vanished"
+    """The driver no longer lists it."""
+    DRIVER = "driver"
+    """The driver as a whole does not answer."""
+    HUNG = "hung"
+    """A call on it passed its deadline; what it does is unknown."""
+    FAILED = "failed"
+    """It answered with an error that says nothing of its state."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFault:
+    """A card that gave no sample, and why; ``code`` is NVML's where there is one."""
+
+    uuid: str
+    reason: FaultReason
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSample:
+    """All that the reader delivered for one tick.
+
+    ``reports`` holds a sample or a fault for every card the source knows.
+    ``driver_reason`` is empty when the driver answers.
+    ``settled`` is False while the reader has no answer yet: what it does not report is unknown then,
+    not gone.
+    """
+
+    identities: Mapping[str, GpuIdentity] = field(default_factory=dict)
+    reports: Mapping[str, GpuSample | GpuFault] = field(default_factory=dict)
+    driver_up: bool = False
+    settled: bool = True
+    driver_reason: str = ""
+    driver_code: int | None = None
+    driver_version: str = ""

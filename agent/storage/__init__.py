@@ -1,0 +1,1 @@
+"""What must survive: the SQLite ledger of one node."""

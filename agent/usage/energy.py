@@ -1,0 +1,165 @@
+"""How much energy a card used between two samples: its own counter first, else its power over time.
+
+The counter (NVML total energy) can restart (driver reload, GPU reset), jump and stand still; each is
+found, counted and bridged with power x time, and never taken at face value.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from agent.samples.device import GpuSample
+from agent.samples.reading import Missing
+from agent.units import NANOSECONDS_PER_SECOND, nanoseconds
+
+POWER_MARGIN = 1.2
+"""How far above its limit a board may plausibly draw."""
+UNKNOWN_LIMIT_MW = 3_000_000
+"""Bound where the limit cannot be read; the largest known module (GB300) is limited to 2,900 W."""
+COUNTER_STEP_NS = nanoseconds(0.2)
+"""Counters advance in steps of up to 100 ms; two of them may fall into one interval."""
+FREEZE_AFTER_NS = nanoseconds(5)
+"""A counter that stands still for longer while the board draws power is frozen."""
+FREEZE_POWER_MW = 1_000
+
+
+class EnergyMethod(StrEnum):
+    """How an amount of energy is known."""
+
+    COUNTER = "counter"
+    INTEGRATED = "integrated"
+    NONE = "none"
+
+
+class EnergyAnomaly(StrEnum):
+    """A counter reading that was not taken at face value."""
+
+    RESET = "reset"
+    JUMP = "jump"
+    FREEZE = "freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyMeter:
+    """What must be remembered of one card's energy between samples.
+
+    ``still_ns`` and ``still_mj``: for how long the counter has stood still, and what power x time
+    gives for that time.
+    ``residue``: what integer division left of the integral, in mW x ns x 2.
+    """
+
+    counter_mj: int | None = None
+    counter_at_ns: int = 0
+    power_mw: int | None = None
+    power_at_ns: int = 0
+    still_ns: int = 0
+    still_mj: int = 0
+    residue: int = 0
+    method: EnergyMethod = EnergyMethod.NONE
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the counter stands still under power, so that power x time is booked instead."""
+        return self.still_ns >= FREEZE_AFTER_NS
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyStep:
+    """The energy of one interval; ``millijoules`` is None when it could not be measured."""
+
+    millijoules: int | None
+    method: EnergyMethod
+    anomaly: EnergyAnomaly | None = None
+
+
+def advance(
+    meter: EnergyMeter, sample: GpuSample, *, max_gap_ns: int
+) -> tuple[EnergyMeter, EnergyStep]:
+    """Take one more sample: the meter after it, and the energy since the one before.
+
+    ``max_gap_ns`` is the longest interval that power x time may bridge; the counter bridges any.
+    """
+    integral, meter = _integrate(meter, sample, max_gap_ns)
+    counter = sample.energy_mj
+    if isinstance(counter, Missing):
+        method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
+        # The counter's last value stays: when it answers again, it covers this time too, so what is
+        # integrated meanwhile may be counted only while there is no counter at all.
+        if meter.counter_mj is not None:
+            return meter, EnergyStep(None, EnergyMethod.COUNTER)
+        return replace(meter, method=method), EnergyStep(integral, method)
+    if meter.counter_mj is None:
+        first = replace(
+            meter,
+            counter_mj=counter,
+            counter_at_ns=sample.boottime_ns,
+            still_ns=0,
+            still_mj=0,
+            method=EnergyMethod.COUNTER,
+        )
+        # The interval before a first counter reading is known only as far as power was.
+        method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
+        return first, EnergyStep(integral, method)
+    return _by_counter(meter, sample, counter, integral)
+
+
+def _by_counter(
+    meter: EnergyMeter, sample: GpuSample, counter: int, integral: int | None
+) -> tuple[EnergyMeter, EnergyStep]:
+    elapsed_ns = sample.boottime_ns - meter.counter_at_ns
+    moved = counter - (meter.counter_mj or 0)
+    most = _most_mj(sample, elapsed_ns)
+    moving = replace(
+        meter, counter_mj=counter, counter_at_ns=sample.boottime_ns, still_ns=0, still_mj=0
+    )
+    if moved == 0:
+        return _standing_still(meter, sample, integral)
+    if meter.frozen:
+        # It moves again, perhaps by all it held back: that time is booked already, by power.
+        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED)
+    if moved < 0:
+        if counter <= most:  # all since the restart fits into this interval
+            return moving, EnergyStep(counter, EnergyMethod.COUNTER, EnergyAnomaly.RESET)
+        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, EnergyAnomaly.RESET)
+    if moved > most:
+        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, EnergyAnomaly.JUMP)
+    return moving, EnergyStep(moved, EnergyMethod.COUNTER)
+
+
+def _standing_still(
+    meter: EnergyMeter, sample: GpuSample, integral: int | None
+) -> tuple[EnergyMeter, EnergyStep]:
+    power = sample.power_mw
+    if meter.frozen and integral is None:  # neither the counter nor power tells
+        return meter, EnergyStep(None, EnergyMethod.INTEGRATED)
+    if isinstance(power, Missing) or power < FREEZE_POWER_MW or integral is None:
+        return meter, EnergyStep(0, EnergyMethod.COUNTER)
+    still_ns = sample.boottime_ns - meter.counter_at_ns
+    still_mj = meter.still_mj + integral
+    after = replace(meter, still_ns=still_ns, still_mj=still_mj)
+    if meter.frozen:
+        return after, EnergyStep(integral, EnergyMethod.INTEGRATED)
+    if still_ns < FREEZE_AFTER_NS:
+        return after, EnergyStep(0, EnergyMethod.COUNTER)
+    return after, EnergyStep(still_mj, EnergyMethod.INTEGRATED, EnergyAnomaly.FREEZE)
+
+
+def _integrate(
+    meter: EnergyMeter, sample: GpuSample, max_gap_ns: int
+) -> tuple[int | None, EnergyMeter]:
+    """The trapezoid of power since the last power reading, None where there is none or a gap."""
+    power = sample.power_mw
+    if isinstance(power, Missing):
+        return None, replace(meter, power_mw=None, residue=0)
+    after = replace(meter, power_mw=power, power_at_ns=sample.boottime_ns)
+    elapsed_ns = sample.boottime_ns - meter.power_at_ns
+    if meter.power_mw is None or not 0 < elapsed_ns <= max_gap_ns:
+        return None, replace(after, residue=0)
+    area = (meter.power_mw + power) * elapsed_ns + meter.residue
+    millijoules, residue = divmod(area, 2 * NANOSECONDS_PER_SECOND)
+    return millijoules, replace(after, residue=residue)
+
+
+def _most_mj(sample: GpuSample, elapsed_ns: int) -> int:
+    limit = sample.power_limit_mw
+    limit_mw = UNKNOWN_LIMIT_MW if isinstance(limit, Missing) or limit <= 0 else limit
+    return int(POWER_MARGIN * limit_mw * (elapsed_ns + COUNTER_STEP_NS)) // NANOSECONDS_PER_SECOND

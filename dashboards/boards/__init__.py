@@ -1,0 +1,1 @@
+"""One board in each module."""

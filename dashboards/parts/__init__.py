@@ -1,0 +1,1 @@
+"""What boards and rules are made of."""

@@ -1,0 +1,163 @@
+"""Sessions of the NVML source: opening, listing, losing and reopening, through the real pynvml."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.devices.harness import Probe
+from tests.nvml.library import Script
+from tests.nvml.profiles import H100, T4
+
+ProbeStart = Callable[..., Probe]
+
+LOOK_ALIKE = """
+class NVMLError(Exception):
+    value = 0
+class NVMLLibraryMismatchError(Exception):
+    pass
+def nvmlInit():
+    raise SystemExit("a look-alike was called")
+"""
+NO_PERMISSION, NO_DRIVER, MISMATCH, UNKNOWN, LOST = 4, 9, 18, 999, 15
+
+
+def test_cards_are_listed_with_what_names_them(script: Script, probe: ProbeStart) -> None:
+    """The inventory is the enumeration: UUID, index, model, bus id, driver version."""
+    cards = [script.add(H100), script.add(T4)]
+    inventory = probe().open()
+    assert (inventory["driver_version"], inventory["unreadable"]) == ("590.48.01", 0)
+    assert [
+        (gpu["uuid"], gpu["index"], gpu["model"], gpu["pci_bus_id"]) for gpu in inventory["gpus"]
+    ] == [(card.uuid, index, card.name, card.bus_id) for index, card in enumerate(cards)]
+
+
+@pytest.mark.parametrize("code", [LOST, NO_PERMISSION, UNKNOWN])
+def test_one_card_that_cannot_be_opened_does_not_hide_the_others(
+    script: Script, probe: ProbeStart, code: int
+) -> None:
+    """The count includes cards that may not be opened; they are counted, the others listed."""
+    cards = [script.add(H100) for _ in range(3)]
+    script.fail("nvmlDeviceGetHandleByIndex_v2", card=cards[1], code=code)
+    inventory = probe().open()
+    assert [gpu["index"] for gpu in inventory["gpus"]] == [0, 2]
+    assert inventory["unreadable"] == 1
+
+
+def test_no_library_is_a_driver_that_does_not_answer(
+    script: Script, probe: ProbeStart, tmp_path: Path
+) -> None:
+    """A machine without the library says so with the code, and no new process would help."""
+    script.add(H100)
+    (tmp_path / "empty").mkdir()
+    answer = probe(LD_LIBRARY_PATH=str(tmp_path / "empty")).open()
+    assert (answer["error"], answer["reason"], answer["code"], answer["restart"]) == (
+        *("DriverError", "LIBRARY_NOT_FOUND", 12),
+        False,
+    )
+
+
+def test_a_look_alike_module_is_refused(probe: ProbeStart, tmp_path: Path) -> None:
+    """Another distribution's pynvml is named and told how to be rid of, before it is called."""
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow/pynvml.py").write_text(LOOK_ALIKE)
+    answer = probe(PYTHONPATH=str(tmp_path / "shadow")).open()
+    assert answer.get("error") == "DriverError", answer
+    assert "uninstall the distribution 'pynvml'" in answer["reason"]
+
+
+@pytest.mark.parametrize("code", [NO_DRIVER, MISMATCH, NO_PERMISSION, UNKNOWN])
+def test_a_first_start_never_asks_for_a_new_process(
+    script: Script, probe: ProbeStart, code: int
+) -> None:
+    """What a fresh process meets a fresh process would meet again: no restart loop."""
+    script.add(H100)
+    script.driver_fails(code)
+    answer = probe().open()
+    assert (answer["error"], answer["code"], answer["restart"]) == ("DriverError", code, False)
+
+
+def test_a_mismatch_after_a_good_session_asks_for_a_new_process(
+    script: Script, probe: ProbeStart
+) -> None:
+    """After an upgrade the library in this process is the old one for ever."""
+    script.add(H100)
+    source = probe()
+    source.open()
+    script.reload_driver(script.now(), upgraded=True)
+    script.settle()
+    assert source.open()["restart"] is True
+
+
+@pytest.mark.parametrize("code", [NO_PERMISSION, UNKNOWN])
+def test_a_late_driver_that_refuses_us_asks_for_a_new_process(
+    script: Script, probe: ProbeStart, code: int
+) -> None:
+    """The unit's device classes were resolved when there was no driver yet."""
+    script.add(H100)
+    absent = script.driver_fails(NO_DRIVER)
+    source = probe()
+    assert source.open()["restart"] is False
+    script.remove(*absent)
+    script.driver_fails(code)
+    script.settle()
+    assert source.open()["restart"] is True
+
+
+def test_a_late_driver_that_lets_us_in_is_read(script: Script, probe: ProbeStart) -> None:
+    """No restart is needed for a driver that is loaded after the agent."""
+    card = script.add(H100)
+    absent = script.driver_fails(NO_DRIVER)
+    source = probe()
+    source.open()
+    script.remove(*absent)
+    script.settle()
+    assert len(source.open()["gpus"]) == 1
+    assert source.read(card.uuid)["power_mw"] == H100.idle_power_mw
+
+
+def test_a_lost_card_says_lost_with_its_code(script: Script, probe: ProbeStart) -> None:
+    """GPU_IS_LOST in a reading is the card's end, not one missing reading."""
+    card = script.add(H100)
+    source = probe()
+    source.open()
+    script.lose(card)
+    script.settle()
+    answer = source.read(card.uuid)
+    assert (answer["error"], answer["lost"], answer["code"]) == ("GpuError", True, LOST)
+
+
+def test_a_card_not_listed_is_lost(script: Script, probe: ProbeStart) -> None:
+    """A UUID that the session does not have is not an exception of ours."""
+    script.add(H100)
+    source = probe()
+    source.open()
+    assert source.read("GPU-nowhere")["lost"] is True
+
+
+def test_a_dead_session_is_the_drivers_error_and_heals_by_reopening(
+    script: Script, probe: ProbeStart
+) -> None:
+    """UNINITIALIZED in a reading ends the session; the next one reads again."""
+    card = script.add(H100)
+    source = probe()
+    source.open()
+    script.reload_driver(script.now())
+    script.settle()
+    answer = source.read(card.uuid)
+    assert (answer["error"], answer["code"]) == ("DriverError", 1)
+    assert len(source.open()["gpus"]) == 1
+    assert source.read(card.uuid)["power_mw"] == H100.idle_power_mw
+
+
+def test_opening_again_does_not_pile_up_sessions(script: Script, probe: ProbeStart) -> None:
+    """Each session that is begun is ended, so that a driver can be unloaded."""
+    script.add(H100)
+    source = probe()
+    for _ in range(5):
+        source.open()
+    calls = source.calls()
+    assert calls["nvmlInitWithFlags"] == 5
+    assert source("source.close()") is None
+    assert source("source.close()") is None
+    assert source.calls()["nvmlShutdown"] >= 5

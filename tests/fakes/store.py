@@ -1,0 +1,54 @@
+"""A ledger in memory that behaves as the SQLite one does."""
+
+from collections.abc import Iterable
+
+from agent.errors import LedgerError
+from agent.ledger.batch import Batch, KnownGpu, Recovered
+from agent.ledger.entry import Component, EntryKey, MonthKey
+from agent.ledger.fill import Checkpoint
+from agent.ledger.posting import Remainders
+from agent.ports import LedgerStore
+from agent.usage.state import IDLE_STATES
+
+
+class FakeLedger(LedgerStore):
+    """``LedgerStore`` in memory; ``full`` makes each write fail."""
+
+    def __init__(self) -> None:
+        self.rows: dict[EntryKey, tuple[int, int]] = {}
+        self.full = False
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self._remainders: Remainders = {}
+        self._gpus: dict[str, KnownGpu] = {}
+
+    def recover(self, months: Iterable[str]) -> Recovered:
+        wanted = set(months)
+        sums: dict[MonthKey, tuple[int, int]] = {}
+        for key, (nanos, _) in self.rows.items():
+            if key.month in wanted and key.component != Component.UNPRICED:
+                month = MonthKey(key.month, key.team, key.currency)
+                cost, idle = sums.get(month, (0, 0))
+                sums[month] = (cost + nanos, idle + (nanos if key.state in IDLE_STATES else 0))
+        return Recovered(
+            ledger_id="fake",
+            checkpoints=dict(self._checkpoints),
+            remainders=dict(self._remainders),
+            gpus=dict(self._gpus),
+            months=sums,
+        )
+
+    def write(self, batch: Batch) -> None:
+        if self.full:
+            raise LedgerError("fake: database or disk is full")
+        for key, (nanos, quantity) in batch.rows.items():
+            before_nanos, before_quantity = self.rows.get(key, (0, 0))
+            self.rows[key] = (before_nanos + nanos, before_quantity + quantity)
+        self._checkpoints.update({point.uuid: point for point in batch.checkpoints})
+        self._remainders.update(batch.remainders)
+        self._gpus.update({gpu.identity.uuid: gpu for gpu in batch.gpus})
+        for uuid in batch.gone:
+            self._checkpoints.pop(uuid, None)
+            self._gpus.pop(uuid, None)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,17 @@
+"""Reads a ledger as an outsider does."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from agent.ledger.entry import EntryKey
+from agent.usage.state import CardState
+
+
+def rows_of(file: Path) -> dict[EntryKey, tuple[int, int]]:
+    """Every entry of a ledger file, as key to (nanos, quantity)."""
+    with closing(sqlite3.connect(file)) as database:
+        return {
+            EntryKey(*row[:3], CardState(row[3]), *row[4:10], bool(row[10])): (row[11], row[12])
+            for row in database.execute("SELECT * FROM entry")
+        }
