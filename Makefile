@@ -20,6 +20,8 @@ debian-test:
 	  util-linux systemd-container mmdebstrap
 
 $(VENV)/.run: requirements.lock pyproject.toml | debian-run
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gpufin needs Python 3.11 or later; name one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -33,15 +35,16 @@ venv: $(VENV)/.dev ## Make .venv with everything for development
 
 # ---- the two commands of the README
 run: $(VENV)/.run ## Start the agent: NVML where a driver answers, else the simulated node
-	@exec $(BIN)/gpufin demo --unless-driver
+	@exec $(BIN)/gpufin run --config config.example.yaml --state-directory .gpufin --simulate-without-driver
 
 test: debian-test venv check unit acceptance systemd ## Install what is needed, then run every check and test
 
 # ---- parts of the test command
 check: venv ## Formatting, lint, types, import rules (seconds)
-	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "run make fmt"; exit 1; }
+	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timeline 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports
 
 unit: venv ## Unit, property, library and rule tests, in parallel
 	@$(BIN)/python -m pytest -q -n 2 --ignore=tests/acceptance --ignore=tests/systemd

@@ -97,9 +97,7 @@ class Agent:
         self._health = Health()
         self._published = Published()
         interval_ns = settings.interval_ns
-        self._reader = Reader(
-            source, clock, Deadlines(read_ns=interval_ns * 2 // 5, cycle_ns=interval_ns * 4 // 5)
-        )
+        self._reader = Reader(source, clock, Deadlines.of_interval(interval_ns))
         self._flusher = Flusher(
             clock=clock,
             account=self._account,
@@ -153,6 +151,7 @@ class Agent:
         self._jobs.stop()
         tick.join(2 * self._settings.interval_ns / NANOSECONDS_PER_SECOND)
         flush.join(10)
+        self._flusher.flush()  # what the last turn booked beside the flush thread's last write
         self._reader.stop()
         server.stop()
         self._store.close()
@@ -184,8 +183,7 @@ class Agent:
         now_ns = view.at.boottime_ns
         self._notifier.alive(now_ns)
         if not self._ready:
-            # Settled: cards were read, or that there is no driver is established.
-            if view.driver_up or view.driver_code is not None:
+            if view.settled:  # cards were read, or that there is no driver is established
                 self._ready = True
                 self._told_ns = now_ns
                 log.info("%s", status_line(view))

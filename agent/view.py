@@ -55,6 +55,8 @@ class View:
     source: str
     currency: str
     ledger_id: str
+    settled: bool
+    """False until the reader has an answer of the driver, good or bad, and while it hangs."""
     driver_up: bool
     driver_reason: str
     driver_code: int | None

@@ -56,8 +56,11 @@ def _rows(
     for key, value in schema.get("properties", {}).items():
         path = f"{prefix}{key}"
         default = "required" if key in required else _default(value)
-        rows.append(f"| `{path}` | {default} | {value.get('description', '')} |")
-        for member in _members(value, definitions):
+        members = _members(value, definitions)
+        # pydantic leaves a key's description out where it equals that of the section it refers to.
+        meaning = value.get("description") or next((each["description"] for each in members), "")
+        rows.append(f"| `{path}` | {default} | {meaning} |")
+        for member in members:
             below = f"{path}[]." if value.get("type") == "array" else f"{path}."
             inner = _rows(member, definitions, below, set(member.get("required", ())))
             rows += [row for row in inner if row not in rows]

@@ -8,7 +8,11 @@ import click
 from agent.config.fleet import Fleet
 from agent.config.load import load
 from agent.errors import GpufinError
-from agent.render import alertmanager as alertmanager_files, boards as board_files, rules as rule_files
+from agent.render import (
+    alertmanager as alertmanager_files,
+    boards as board_files,
+    rules as rule_files,
+)
 
 output_option = click.option(
     "--output",
@@ -47,7 +51,9 @@ def dashboards() -> None:
 
 
 @dashboards.command("export")
-@click.option("--currency", default="USD", show_default=True, help="ISO 4217 code, for the unit shown.")
+@click.option(
+    "--currency", default="USD", show_default=True, help="ISO 4217 code, for the unit shown."
+)
 @click.option("--datasource", default="", help="Name of the Prometheus data source to open with.")
 @output_option
 def export(currency: str, datasource: str, output: Path) -> int:

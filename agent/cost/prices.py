@@ -12,7 +12,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
-from agent.money import nanos_per
+from agent.money import NANOS_PER_UNIT, nanos_per
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR, NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND
 
 FOREVER_NS = 2**62
@@ -118,6 +118,8 @@ class PriceTable:
         self.tariff = tariff
         self._candidates: dict[tuple[str, str], tuple[Price, ...]] = {}
         self._cuts: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._shown: dict[Fraction, float] = {}
+        """Rates as floats for an hour, or for energy for a milliwatt over an hour."""
 
     def candidates(self, uuid: str, model: str) -> tuple[Price, ...]:
         """The records that speak of a card, those that name its UUID first."""
@@ -156,13 +158,21 @@ class PriceTable:
 
     def rate_per_hour(self, price: Price, wall_ns: int, power_mw: int | None) -> float:
         """What a card costs for an hour at this moment, in the currency; for showing only."""
-        nanos = sum(
-            (rate.nanos_per_ns for rate in price.rates if rate.from_ns <= wall_ns < rate.to_ns),
-            Fraction(0),
+        per_hour = sum(
+            self._per_hour(rate.nanos_per_ns)
+            for rate in price.rates
+            if rate.from_ns <= wall_ns < rate.to_ns
         )
         if price.bills_energy and self.tariff is not None and power_mw is not None:
-            nanos += self.tariff.nanos_per_mj * power_mw / NANOSECONDS_PER_SECOND
-        return float(nanos * NANOSECONDS_PER_HOUR / 10**9)
+            per_hour += self._per_hour(self.tariff.nanos_per_mj / NANOSECONDS_PER_SECOND) * power_mw
+        return per_hour
+
+    def _per_hour(self, nanos_per_ns: Fraction) -> float:
+        shown = self._shown.get(nanos_per_ns)
+        if shown is None:
+            shown = float(nanos_per_ns * NANOSECONDS_PER_HOUR / NANOS_PER_UNIT)
+            self._shown[nanos_per_ns] = shown
+        return shown
 
 
 def overlaps(prices: Sequence[Price]) -> list[tuple[Price, Price]]:

@@ -1,6 +1,6 @@
 """From an interval of one card to ledger entries: cut at every edge, priced, exact."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -15,6 +15,8 @@ from agent.usage.state import CardState
 
 BY_TIME = "time"
 
+Piece = tuple[Slice, Price | None]
+"""A slice of an interval, and the price that holds in it."""
 Remainders = dict[tuple[str, str, str], tuple[int, int]]
 """(uuid, component, price id) to (remainder, denominator): what the last booking left over."""
 
@@ -41,30 +43,43 @@ def post(
     interval: Interval, table: PriceTable, zone: ZoneInfo, remainders: Remainders
 ) -> list[Entry]:
     """The entries of an interval, its time and its energy; carries ``remainders`` forward in place."""
-    time = post_time(interval, table, zone, remainders)
-    return time + post_energy(interval, table, zone, remainders)
+    pieces = list(_pieces(interval, table, zone))
+    entries = _time(interval, pieces, table, remainders)
+    return entries + _energy(interval, pieces, table, remainders)
 
 
 def post_time(
     interval: Interval, table: PriceTable, zone: ZoneInfo, remainders: Remainders
 ) -> list[Entry]:
     """What the time of an interval costs; the slices sum to the interval to the nanosecond."""
-    entries: list[Entry] = []
-    for piece, price in _pieces(interval, table, zone):
-        entries += _time_entries(interval, piece, price, table, remainders)
-    return entries
+    return _time(interval, _pieces(interval, table, zone), table, remainders)
 
 
 def post_energy(
     interval: Interval, table: PriceTable, zone: ZoneInfo, remainders: Remainders
 ) -> list[Entry]:
     """What its energy costs, spread evenly over its time; the slices sum to it to the millijoule."""
+    return _energy(interval, _pieces(interval, table, zone), table, remainders)
+
+
+def _time(
+    interval: Interval, pieces: Iterable[Piece], table: PriceTable, remainders: Remainders
+) -> list[Entry]:
+    entries: list[Entry] = []
+    for piece, price in pieces:
+        entries += _time_entries(interval, piece, price, table, remainders)
+    return entries
+
+
+def _energy(
+    interval: Interval, pieces: Iterable[Piece], table: PriceTable, remainders: Remainders
+) -> list[Entry]:
     whole_mj, start_ns = interval.energy_mj, interval.start_wall_ns
     if whole_mj is None:
         return []
     entries: list[Entry] = []
     booked_mj = 0
-    for piece, price in _pieces(interval, table, zone):
+    for piece, price in pieces:
         until_mj = whole_mj * (piece.end_ns - start_ns) // (interval.end_wall_ns - start_ns)
         entries.append(
             _energy_entry(interval, piece, price, table, remainders, until_mj - booked_mj)
@@ -73,9 +88,7 @@ def post_energy(
     return entries
 
 
-def _pieces(
-    interval: Interval, table: PriceTable, zone: ZoneInfo
-) -> Iterator[tuple[Slice, Price | None]]:
+def _pieces(interval: Interval, table: PriceTable, zone: ZoneInfo) -> Iterator[Piece]:
     uuid, model = interval.gpu.uuid, interval.gpu.model
     cuts = table.cuts(uuid, model)
     for piece in slices(interval.start_wall_ns, interval.end_wall_ns, zone, cuts):

@@ -58,6 +58,7 @@ def picture(
         source=facts.source,
         currency=table.currency,
         ledger_id=facts.ledger_id,
+        settled=node.settled,
         driver_up=node.driver_up,
         driver_reason=node.driver_reason,
         driver_code=node.driver_code,

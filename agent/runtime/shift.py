@@ -20,6 +20,14 @@ class Deadlines:
     open_ns: int = nanoseconds(60)
     """Without a persistence daemon a card is initialised first, which takes seconds."""
 
+    @classmethod
+    def of_interval(cls, interval_ns: int) -> "Deadlines":
+        """One hang fits into an interval; at very short ones a slow card comes before punctuality."""
+        return cls(
+            read_ns=max(interval_ns * 2 // 5, nanoseconds(0.2)),
+            cycle_ns=max(interval_ns * 4 // 5, nanoseconds(0.4)),
+        )
+
 
 @dataclass(slots=True)
 class Shift:

@@ -150,13 +150,13 @@ def _integrate(
     power = sample.power_mw
     if isinstance(power, Missing):
         return None, replace(meter, power_mw=None, residue=0)
-    after = replace(meter, power_mw=power, power_at_ns=sample.boottime_ns)
     elapsed_ns = sample.boottime_ns - meter.power_at_ns
-    if meter.power_mw is None or not 0 < elapsed_ns <= max_gap_ns:
-        return None, replace(after, residue=0)
-    area = (meter.power_mw + power) * elapsed_ns + meter.residue
-    millijoules, residue = divmod(area, 2 * NANOSECONDS_PER_SECOND)
-    return millijoules, replace(after, residue=residue)
+    millijoules, residue = None, 0
+    if meter.power_mw is not None and 0 < elapsed_ns <= max_gap_ns:
+        area = (meter.power_mw + power) * elapsed_ns + meter.residue
+        millijoules, residue = divmod(area, 2 * NANOSECONDS_PER_SECOND)
+    after = replace(meter, power_mw=power, power_at_ns=sample.boottime_ns, residue=residue)
+    return millijoules, after
 
 
 def _most_mj(sample: GpuSample, elapsed_ns: int) -> int:

@@ -175,6 +175,9 @@ class Prometheus(Program):
                 f"--config.file={file}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
+                # After a reload it has no Alertmanager for up to 5 s and drops what it sends; by default
+                # it would say it again only after a minute.
+                "--rules.alert.resend-delay=3s",
                 "--log.level=warn",
             ],
             directory / "prometheus.log",

@@ -124,6 +124,7 @@ def view(*cards: CardView, driver_up: bool = True) -> View:
         source="nvml",
         currency="USD",
         ledger_id="4f1d",
+        settled=True,
         driver_up=driver_up,
         driver_reason="" if driver_up else "DRIVER_NOT_LOADED",
         driver_code=None if driver_up else 9,

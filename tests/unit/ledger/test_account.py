@@ -509,3 +509,29 @@ def test_unreadable_counter_leaves_the_gap_for_later() -> None:
     after.flush()
 
     assert sum(q for _, q in after.rows(component="energy", filled=True).values()) == 200_000
+
+
+def test_facts_of_a_card_may_change_under_one_index(life: Life) -> None:
+    """A new bus id is taken over; no series moves."""
+    life.tick(a_sample())
+
+    life.node(a_node(a_sample(), cards=[replace(a_card(), pci_bus_id="00000000:FF:00.0")]))
+
+    assert life.account.cards[CARD].identity.pci_bus_id == "00000000:FF:00.0"
+    assert life.account.notes == []
+
+
+def test_counter_that_went_back_in_the_gap_is_not_filled() -> None:
+    """After a driver reload nobody knows what was used before it: nothing is filled, it is counted on."""
+    life = Life(FakeClock(), policy=OWNED)
+    life.tick(life.sample(energy_mj=10**9))
+    life.flush()
+
+    after = Life(life.clock, life.store, OWNED)
+    after.tick(after.sample(energy_mj=5_000))
+    after.tick(after.sample(energy_mj=105_000))
+    after.flush()
+
+    assert not after.rows(component="energy", filled=True)
+    assert sum(q for _, q in after.rows(component="energy").values()) == 100_000
+    assert after.counter("gpufin_gpu_energy_anomalies_total")[*LABELS, "reset"] == 1
