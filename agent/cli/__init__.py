@@ -3,6 +3,8 @@
 Exit codes: 0 good, 1 failure, 2 wrong use or bad configuration, 75 try again.
 """
 
+import logging
+import os
 import sys
 
 import click
@@ -12,7 +14,7 @@ from agent.cli.config import check_config, explain_price
 from agent.cli.metrics import metrics
 from agent.cli.render import dashboards, rules
 from agent.cli.serve import demo, run
-from agent.errors import EXIT_FAILURE, EXIT_USAGE, ConfigError, GpufinError
+from agent.errors import EXIT_FAILURE, EXIT_TRY_AGAIN, EXIT_USAGE, ConfigError, GpufinError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,4 +43,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    if code == EXIT_TRY_AGAIN:
+        # A thread hangs in the driver's library; its destructors could hang in the same lock.
+        logging.shutdown()
+        os._exit(EXIT_TRY_AGAIN)
     sys.exit(code if isinstance(code, int) else 0)

@@ -115,11 +115,7 @@ def demo(  # noqa: PLR0913 - one a command line option
 
 def _serve(settings: Settings, node: SimulatedNode | None = None) -> int:
     clock = SystemClock()
-    agent = Agent(settings, source_of(settings, clock, node), clock)
-    address = f"[{settings.host}]" if ":" in settings.host else settings.host
-    if sys.stderr.isatty():
-        click.echo(f"gpufin: status page http://{address}:{settings.port}/", err=True)
-    return agent.run()
+    return Agent(settings, source_of(settings, clock, node), clock).run()
 
 
 def _overridden(settings: Settings, state_directory: Path | None, listen: str | None) -> Settings:

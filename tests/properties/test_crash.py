@@ -28,7 +28,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeLedger
 from tests.unit.storage.rows import rows_of
 
-MONTHS = ("2026-10", "2026-11", "2026-12", "2027-01")
+MONTHS = [f"{year}-{month:02d}" for year in range(2026, 2033) for month in range(1, 13)]
 POWER_MW = 300_000
 RESERVED = a_policy(a_rental("3.33", tier=Tier.RESERVED))
 ON_DEMAND = a_policy(a_rental("3.33"))

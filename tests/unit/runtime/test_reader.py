@@ -10,7 +10,9 @@ import pytest
 
 from agent.errors import GpuError
 from agent.runtime.reader import REOPEN_BACK_OFF_SECONDS, RETRY_BACK_OFF_SECONDS
+from agent.runtime.shift import Deadlines
 from agent.samples.device import GpuSample
+from agent.units import nanoseconds
 from tests.unit.runtime.blocking_source import (
     CYCLE_SECONDS,
     OPEN_SECONDS,
@@ -384,3 +386,15 @@ def test_pauses_only_grow() -> None:
     """Back-offs are sorted, so that trouble is met with patience."""
     for pauses in (REOPEN_BACK_OFF_SECONDS, RETRY_BACK_OFF_SECONDS):
         assert all(a < b for a, b in itertools.pairwise(pauses))
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0, 10.0])
+def test_one_hang_and_the_rest_fit_into_an_interval(interval: float) -> None:
+    """A call is given up early enough for a successor, and the cycle ends before the next tick."""
+    deadlines = Deadlines.of_interval(nanoseconds(interval))
+    assert 2 * deadlines.read_ns <= deadlines.cycle_ns < nanoseconds(interval)
+
+
+def test_a_card_that_is_cold_is_not_taken_for_hung() -> None:
+    """A confidential-computing card takes 0.1 s, at the shortest interval too."""
+    assert Deadlines.of_interval(nanoseconds(0.1)).read_ns >= nanoseconds(0.2)
