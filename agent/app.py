@@ -22,7 +22,7 @@ from agent.runtime.health import Health
 from agent.runtime.host import this_host
 from agent.runtime.jobs import Job, Jobs
 from agent.runtime.notify import Notifier
-from agent.runtime.picture import Facts, Published, months_wanted, status_line
+from agent.runtime.picture import Facts, Published, status_line
 from agent.runtime.reader import Reader
 from agent.runtime.shift import Deadlines
 from agent.runtime.tick import Ticker
@@ -91,7 +91,7 @@ class Agent:
             self._channel.close()
             raise
         now = clock.now()
-        recovered = self._store.recover(months_wanted(now.wall_ns, settings.policy.zone))
+        recovered = self._store.recover()
         self._account = Account(settings.policy, recovered, this_host())
         self._book_lock = threading.Lock()
         self._health = Health()

@@ -1,6 +1,5 @@
 """The doors between the core and the world, as Protocols."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,7 +63,7 @@ class DeviceSource(Protocol):
 class LedgerStore(Protocol):
     """The book of record of one node; one writer."""
 
-    def recover(self, months: Iterable[str]) -> Recovered:
+    def recover(self) -> Recovered:
         """All that is needed to go on where the last process stopped."""
         ...
 

@@ -33,7 +33,8 @@ class Batch:
 class Recovered:
     """What the ledger knows when the agent starts.
 
-    ``months`` holds (cost, idle cost) in nanos for the months that were asked for.
+    ``months`` holds (cost, idle cost) in nanos of every month: a clock that is wrong at the start
+    steps into another month later.
     """
 
     ledger_id: str

@@ -114,6 +114,9 @@ def _time_entries(
         )
         key = _key(interval, piece, rate.component, price.id, price.currency, BY_TIME)
         entries.append(Entry(key, nanos, duration_ns))
+    if not entries:  # owned and written off, or not in service yet: the time is priced, at nothing
+        key = _key(interval, piece, price.rates[0].component, price.id, price.currency, BY_TIME)
+        entries.append(Entry(key, 0, duration_ns))
     return entries
 
 

@@ -1,7 +1,6 @@
 """From the account to the immutable view that scrapes share."""
 
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 from agent.ledger.account import Account
 from agent.ledger.card import Card
@@ -73,12 +72,6 @@ def picture(
         unreconciled_nanos=_unreconciled(account),
         fresh_until_boottime_ns=now.boottime_ns + facts.stale_after_ns,
     )
-
-
-def months_wanted(wall_ns: int, zone: ZoneInfo) -> tuple[str, str]:
-    """The labels of the month of a moment and of the one before."""
-    month = month_at(wall_ns, zone)
-    return month.label, month_before(month, zone).label
 
 
 def _card_view(account: Account, card: Card, now: Instant) -> CardView:

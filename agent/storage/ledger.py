@@ -32,7 +32,7 @@ ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, quantity = quantity + 
 _IDLE = ", ".join(f"'{state}'" for state in sorted(IDLE_STATES))
 _MONTHS = f"""
 SELECT month, team, currency, SUM(nanos), SUM(CASE WHEN state IN ({_IDLE}) THEN nanos ELSE 0 END)
-FROM entry WHERE month = ? AND component != 'unpriced' GROUP BY month, team, currency
+FROM entry WHERE component != 'unpriced' GROUP BY month, team, currency
 """  # noqa: S608 - the states are this package's own constants
 
 
@@ -64,7 +64,7 @@ class SqliteLedger(LedgerStore):
             self.close()
             raise
 
-    def recover(self, months: Iterable[str]) -> Recovered:
+    def recover(self) -> Recovered:
         """See ``LedgerStore``."""
         execute = self._database.execute
         try:
@@ -94,9 +94,7 @@ class SqliteLedger(LedgerStore):
                     for row in execute("SELECT * FROM gpu")
                 },
                 months={
-                    MonthKey(row[0], row[1], row[2]): (row[3], row[4])
-                    for month in months
-                    for row in execute(_MONTHS, (month,))
+                    MonthKey(row[0], row[1], row[2]): (row[3], row[4]) for row in execute(_MONTHS)
                 },
             )
         except sqlite3.Error as error:

@@ -79,13 +79,14 @@ def next_activity(
         return replace(before, state=CardState.UNKNOWN, idle_since_wall_ns=None)
     if utilization >= policy.active_percent:
         return Activity(quiet_ns=0, state=CardState.ACTIVE)
-    quiet_ns = policy.idle_after_ns if before.quiet_ns is None else before.quiet_ns + elapsed_ns
-    if quiet_ns < policy.idle_after_ns:
+    unheard_ns = policy.idle_after_ns + 1 if before.quiet_ns is None else before.quiet_ns
+    quiet_ns = unheard_ns + elapsed_ns
+    if quiet_ns <= policy.idle_after_ns:  # the interval that ends right then is active still
         return Activity(quiet_ns=quiet_ns, state=CardState.ACTIVE)
     since = before.idle_since_wall_ns
     return Activity(
         quiet_ns=quiet_ns,
-        idle_since_wall_ns=wall_ns if since is None else since,
+        idle_since_wall_ns=wall_ns - elapsed_ns if since is None else since,
         state=_quiet_state(report),
     )
 
@@ -99,9 +100,7 @@ def _absent_state(report: GpuFault | None) -> CardState:
 
 def _quiet_state(sample: GpuSample) -> CardState:
     if sample.processes is Missing.NOT_SUPPORTED:
-        return (
-            CardState.IDLE
-        )  # a card that has no process list: that it is quiet is known all the same
+        return CardState.IDLE  # it has no process list; that it is quiet is known all the same
     # A failed process query is not "nobody is there": whether the card is held is unknown.
     if isinstance(sample.processes, Missing):
         return CardState.UNKNOWN

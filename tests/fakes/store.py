@@ -1,7 +1,5 @@
 """A ledger in memory that behaves as the SQLite one does."""
 
-from collections.abc import Iterable
-
 from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu, Recovered
 from agent.ledger.entry import Component, EntryKey, MonthKey
@@ -21,11 +19,10 @@ class FakeLedger(LedgerStore):
         self._remainders: Remainders = {}
         self._gpus: dict[str, KnownGpu] = {}
 
-    def recover(self, months: Iterable[str]) -> Recovered:
-        wanted = set(months)
+    def recover(self) -> Recovered:
         sums: dict[MonthKey, tuple[int, int]] = {}
         for key, (nanos, _) in self.rows.items():
-            if key.month in wanted and key.component != Component.UNPRICED:
+            if key.component != Component.UNPRICED:
                 month = MonthKey(key.month, key.team, key.currency)
                 cost, idle = sums.get(month, (0, 0))
                 sums[month] = (cost + nanos, idle + (nanos if key.state in IDLE_STATES else 0))

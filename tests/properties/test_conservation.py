@@ -155,7 +155,8 @@ def test_owned_bill_is_the_exact_sum_of_capital_and_energy(
     for ns, power in zip(passed, powers, strict=False):
         clock.move(ns=ns)
         energy_mj += power * ns // SECOND
-        account.advance(a_node(a_sample(clock.boottime_ns, energy_mj=energy_mj)), clock.now())
+        sample = a_sample(clock.boottime_ns, energy_mj=energy_mj, power_mw=power)
+        account.advance(a_node(sample), clock.now())
 
     (rate,) = policy.table.prices[0].rates
     assert policy.table.tariff is not None

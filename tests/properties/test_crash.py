@@ -104,7 +104,7 @@ class Node:
     def _start(self) -> Account:
         if self.known_since is None:
             self._first = None
-        return Account(self.policy, self.store.recover(MONTHS), self.host)
+        return Account(self.policy, self.store.recover(), self.host)
 
     def _count(self) -> None:
         if self.known_since is not None:
@@ -122,7 +122,7 @@ def check_rental(node: Node, rows: dict[EntryKey, tuple[int, int]]) -> None:
     assert node.counted <= money
     months = node.account.months.snapshot(MONTHS)
     assert sum(cost for cost, _ in months.values()) == money
-    assert months == node.store.recover(MONTHS).months
+    assert months == node.store.recover().months
 
 
 passed = st.one_of(

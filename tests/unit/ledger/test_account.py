@@ -51,7 +51,7 @@ class Life:
     ) -> None:
         self.clock = clock
         self.store = store or FakeLedger()
-        self.account = Account(policy, self.store.recover(["2026-10"]), host)
+        self.account = Account(policy, self.store.recover(), host)
 
     def tick(self, *reports: GpuSample | GpuFault, seconds: float = 1.0) -> None:
         self.node(a_node(*reports), seconds=seconds)
@@ -333,7 +333,7 @@ def test_retired_card_is_neither_expected_nor_paid_for() -> None:
 
     assert not retired.account.cards
     assert booked(retired.store.rows) == 0
-    assert not retired.store.recover([]).checkpoints
+    assert not retired.store.recover().checkpoints
 
 
 # ---- restarts

@@ -91,7 +91,8 @@ def test_owned_books_the_whole_price_over_its_life_and_nothing_after() -> None:
     entries = posted(an_interval(life_ns + 10 * HOUR, start_ns=START_NS - HOUR), table)
 
     assert nanos(entries, Component.CAPITAL) == 31_500 * 10**9
-    assert sum(entry.quantity for entry in entries) == life_ns
+    assert sum(entry.quantity for entry in entries if entry.nanos) == life_ns
+    assert sum(entry.quantity for entry in entries) == life_ns + 10 * HOUR  # priced, at nothing
 
 
 def test_gap_in_the_prices_is_unpriced_time() -> None:

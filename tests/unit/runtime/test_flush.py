@@ -36,7 +36,7 @@ class Bench:
         self.clock, self.store, self.health = FakeClock(), FakeLedger(), Health()
         host = Host(machine_id="m", boot_id="b", clock_synchronized=True)
         policy = AccountPolicy(table=table, zone=ZoneInfo("UTC"))
-        self.account = Account(policy, self.store.recover(()), host)
+        self.account = Account(policy, self.store.recover(), host)
         self.flusher = Flusher(
             clock=self.clock,
             account=self.account,

@@ -44,7 +44,7 @@ class Turns:
             table=PriceTable([price], currency="USD", tariff=None), zone=ZoneInfo("UTC")
         )
         host = Host(machine_id="m", boot_id="b", clock_synchronized=True)
-        self.account = Account(policy, FakeLedger().recover(()), host)
+        self.account = Account(policy, FakeLedger().recover(), host)
         self.published = Published()
         self.health = Health()
         self.ticker = Ticker(

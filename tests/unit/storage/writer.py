@@ -37,9 +37,7 @@ def batch(number: int) -> Batch:
 def main() -> None:
     directory = Path(sys.argv[1])
     store = SqliteLedger(directory, source="simulated")
-    start = max(
-        (point.until.wall_ns for point in store.recover([]).checkpoints.values()), default=0
-    )
+    start = max((point.until.wall_ns for point in store.recover().checkpoints.values()), default=0)
     for number in count(start + 1):
         store.write(batch(number))
         print(number, flush=True)

@@ -49,11 +49,11 @@ def test_work_is_active_at_once() -> None:
 
 
 def test_active_persists_for_idle_after() -> None:
-    """A pause between batches stays active; at 60 s without activity the card is idle."""
-    found = states(WORKING, *[QUIET] * 61)
+    """A pause between batches stays active; after 60 s without activity the card is idle."""
+    found = states(WORKING, *[QUIET] * 62)
 
-    assert found[:60] == [CardState.ACTIVE] * 60
-    assert found[60:] == [CardState.IDLE] * 2
+    assert found[:61] == [CardState.ACTIVE] * 61
+    assert found[61:] == [CardState.IDLE] * 2
 
 
 def test_new_activity_starts_the_time_anew() -> None:
@@ -76,7 +76,7 @@ def test_a_process_makes_the_difference_between_held_and_idle() -> None:
     found = run(HELD, HELD, QUIET)
 
     assert [activity.state for activity in found] == ["held", "held", "idle"]
-    assert [activity.idle_since_wall_ns for activity in found] == [0, 0, 0]
+    assert [activity.idle_since_wall_ns for activity in found] == [-SECOND] * 3
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_unreadable_utilisation_is_unknown(reason: Missing) -> None:
 
 def test_unreadable_time_pauses_the_timer() -> None:
     """Quiet time before and after unreadable time counts, the unreadable time does not."""
-    found = states(WORKING, *[QUIET] * 30, *[UNREADABLE] * 100, *[QUIET] * 30)
+    found = states(WORKING, *[QUIET] * 30, *[UNREADABLE] * 100, *[QUIET] * 31)
 
     assert found[31:131] == [CardState.UNKNOWN] * 100
-    assert found[131:160] == [CardState.ACTIVE] * 29
-    assert found[160] is CardState.IDLE
+    assert found[131:161] == [CardState.ACTIVE] * 30
+    assert found[161] is CardState.IDLE
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_idle_since_is_absent_outside_a_spell() -> None:
     found = run(QUIET, UNREADABLE, QUIET, a_fault(FaultReason.LOST), QUIET, WORKING)
 
     since = [activity.idle_since_wall_ns for activity in found]
-    assert since == [0, None, 2 * SECOND, None, 4 * SECOND, None]
+    assert since == [-SECOND, None, SECOND, None, 3 * SECOND, None]  # from the interval's start
 
 
 def test_idle_after_of_zero_is_idle_at_once() -> None:
