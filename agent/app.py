@@ -1,5 +1,6 @@
 """The composition root: the one place where concrete parts are made and wired together."""
 
+import gc
 import logging
 import os
 import threading
@@ -12,7 +13,8 @@ from agent.devices.nvml.source import NvmlSource
 from agent.devices.simulated.node import SimulatedNode, demo_cards
 from agent.devices.simulated.source import SimulatedSource
 from agent.errors import EXIT_FAILURE, EXIT_TRY_AGAIN, GpufinError, TryAgain
-from agent.export.http import HttpServer, application, listen
+from agent.export.http import application, listen
+from agent.export.server import HttpServer
 from agent.ledger.account import Account
 from agent.ports import Clock, DeviceSource
 from agent.runtime import lifecycle
@@ -185,6 +187,10 @@ class Agent:
         if not self._ready:
             if view.settled:  # cards were read, or that there is no driver is established
                 self._ready = True
+                # What start-up made lives for ever: a full collection need not walk it any more, which
+                # would hold up a tick or a scrape by ten milliseconds.
+                gc.collect()
+                gc.freeze()
                 self._told_ns = now_ns
                 log.info("%s", status_line(view))
                 self._notifier.ready(status_line(view))

@@ -13,6 +13,7 @@ from agent.config.decode import Settings, load_settings, settings_of
 from agent.config.schema import Config
 from agent.devices.simulated.models import MODELS
 from agent.devices.simulated.node import SimulatedNode, demo_cards
+from agent.devices.simulated.vllm_server import VllmServer
 from agent.errors import ConfigError, Fault
 from agent.runtime.clock import SystemClock
 
@@ -95,6 +96,11 @@ def run(
     help="Where the demo's ledger lies.",
 )
 @click.option("--listen", metavar="HOST:PORT", help="Overrides the key of this name.")
+@click.option(
+    "--vllm-port",
+    type=click.IntRange(0, 65_535),
+    help="Also serve the simulated engine's /metrics, as vLLM does, on this port of loopback.",
+)
 def demo(  # noqa: PLR0913 - one a command line option
     *,
     config_path: Path | None,
@@ -104,12 +110,17 @@ def demo(  # noqa: PLR0913 - one a command line option
     time_scale: int,
     state_directory: Path,
     listen: str | None,
+    vllm_port: int | None,
 ) -> int:
     """Run the agent on a simulated node: no GPU needed."""
     _log_to_stderr()
     settings = _demo_settings() if config_path is None else load_settings(config_path)
     settings = simulated(_overridden(settings, state_directory, listen), apart=False)
     node = SimulatedNode(seed=seed, cards=demo_cards(cards, models), time_scale=time_scale)
+    if vllm_port is not None:
+        engine = VllmServer(SystemClock(), node, port=vllm_port)
+        engine.start()
+        logging.getLogger(__name__).info("simulated vLLM metrics at %s", engine.url)
     return _serve(settings, node)
 
 

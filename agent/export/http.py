@@ -1,28 +1,16 @@
-"""The HTTP endpoint: metrics, status page, health; its own thread, bounded in what it accepts."""
+"""The HTTP endpoint: the address, and what it answers from the current view."""
 
-import asyncio
 import socket
-import threading
-from itertools import count
-from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from agent.errors import GpufinError
 from agent.export.page import MetricsPage
 from agent.export.status import render_status
 from agent.ports import Clock, ViewProvider
-
-MAX_CONNECTIONS = 128
-"""One more, and the idlest is closed: clients that never ask must not keep a scrape out."""
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the scrape interval of most, so that Prometheus keeps its connection."""
-SHUTDOWN_SECONDS = 2
 
 
 def application(views: ViewProvider, clock: Clock) -> Starlette:
@@ -79,65 +67,3 @@ def listen(host: str, port: int) -> socket.socket:
         channel.close()
         raise GpufinError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return channel
-
-
-class _Connection(H11Protocol):
-    _numbers = count()
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.number = next(self._numbers)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) <= MAX_CONNECTIONS:
-            return
-        idle = [
-            other
-            for other in self.connections
-            if isinstance(other, _Connection) and other is not self and other.is_idle
-        ]
-        if idle:  # those that never asked anything first, then the oldest
-            min(idle, key=lambda other: (other.last is not None, other.number)).shutdown()
-
-    @property
-    def last(self) -> RequestResponseCycle | None:
-        return self.cycle  # declared otherwise, but None until there is a request
-
-    @property
-    def is_idle(self) -> bool:
-        return self.last is None or self.last.response_complete
-
-
-class HttpServer:
-    """Serves an application on a socket from a thread of its own."""
-
-    def __init__(self, app: Starlette, channel: socket.socket) -> None:
-        self._channel = channel
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=_Connection,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            )
-        )
-        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
-
-    def start(self) -> None:
-        """Begin to serve."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish what is being answered, then end."""
-        self._server.should_exit = True
-        self._thread.join(SHUTDOWN_SECONDS + 1)
-        self._channel.close()
-
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._channel])

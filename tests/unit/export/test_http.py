@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import GpufinError
-from agent.export.http import MAX_CONNECTIONS, HttpServer, application, listen
+from agent.export.http import application, listen
+from agent.export.server import MAX_CONNECTIONS, HttpServer
 from agent.ports import Clock, ViewProvider
 from agent.samples.instant import Instant
 from agent.view import View
