@@ -38,6 +38,7 @@ STALE_INTERVALS = 5
 """After so many intervals without a tick the picture is stale."""
 STATUS_EVERY_NS = 30 * NANOSECONDS_PER_SECOND
 PRICE_CHECK_SECONDS = 60.0
+CLOCK_CHECK_SECONDS = 10.0
 
 
 def source_of(settings: Settings, clock: Clock, node: SimulatedNode | None = None) -> DeviceSource:
@@ -108,7 +109,12 @@ class Agent:
             health=self._health,
         )
         self._jobs = Jobs(
-            (Job("prices", PRICE_CHECK_SECONDS, self._check_prices),), clock, self._health
+            (
+                Job("prices", PRICE_CHECK_SECONDS, self._check_prices),
+                Job("clock", CLOCK_CHECK_SECONDS, self._check_clock),
+            ),
+            clock,
+            self._health,
         )
         self._ticker = Ticker(
             clock=clock,
@@ -153,7 +159,8 @@ class Agent:
         self._jobs.stop()
         tick.join(2 * self._settings.interval_ns / NANOSECONDS_PER_SECOND)
         flush.join(10)
-        self._flusher.flush()  # what the last turn booked beside the flush thread's last write
+        if not flush.is_alive():  # what the last turn booked beside the flush thread's last write
+            self._flusher.flush()
         self._reader.stop()
         server.stop()
         self._store.close()
@@ -197,6 +204,13 @@ class Agent:
         elif now_ns - self._told_ns >= STATUS_EVERY_NS:
             self._told_ns = now_ns
             self._notifier.status(status_line(view))
+
+    def _check_clock(self) -> bool:
+        """Whether the clock is synchronised: what waits for it after a reboot is filled then."""
+        host = this_host()
+        with self._book_lock:
+            self._account.host = host
+        return host.clock_synchronized
 
     def _check_prices(self) -> bool:
         """Say once which cards no price holds for; True when every card has one."""

@@ -155,12 +155,12 @@ CATALOG: tuple[Metric, ...] = (
         per_card=1,
     ),
     Metric(
-        "gpufin_gpu_missing_reading",
-        Kind.GAUGE,
+        "gpufin_gpu_missing_readings_total",
+        Kind.COUNTER,
         "",
         (*_CARD, "reading", "reason"),
-        "1 for each reading that the card did not give at the last tick, and why; absent when it did.",
-        per_card=7,
+        "Ticks in which the card did not give a reading, and why; reading is all when it gave none.",
+        per_card=10,
     ),
     # ---- money
     Metric(
@@ -266,7 +266,7 @@ CATALOG: tuple[Metric, ...] = (
         Kind.GAUGE,
         "",
         ("collector",),
-        "1 when the last run of a source of data (devices, ledger, prices) succeeded.",
+        "1 when the last run of a source of data (devices, ledger, prices, clock) succeeded.",
     ),
     Metric(
         "gpufin_collector_duration_seconds",
@@ -288,7 +288,7 @@ CATALOG: tuple[Metric, ...] = (
         Kind.COUNTER,
         "",
         (),
-        "Ticks that started more than half an interval late.",
+        "Ticks that started more than half an interval late, or overran their interval.",
     ),
     Metric(
         "gpufin_tick_duration_seconds",

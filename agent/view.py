@@ -30,7 +30,10 @@ class CardView:
     """``counter``, ``integrated`` or ``none``: how its energy is known."""
     price: Price | None
     rate_per_hour: float | None
-    """What it costs now, in the currency, energy of the last interval included; None: unpriced."""
+    """What it costs now, in the currency, with the energy of a card that draws some.
+
+    None: unpriced, or its power is not known and its energy is paid for.
+    """
     team: str
     """The team it is given to, empty when none."""
     filled_ns: int | None

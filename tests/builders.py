@@ -13,10 +13,11 @@ from agent.cost.prices import (
     rental_rates,
     straight_line_rates,
 )
-from agent.ledger.account import Account, AccountPolicy
+from agent.ledger.account import Account
 from agent.ledger.batch import Recovered
 from agent.ledger.entry import Component, EntryKey
 from agent.ledger.fill import Host
+from agent.ledger.policy import AccountPolicy
 from agent.samples.device import (
     FaultReason,
     GpuFault,

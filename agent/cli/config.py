@@ -17,6 +17,9 @@ from agent.runtime.clock import SystemClock
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.usage.team import team_of
 
+EXAMPLE = "example figure"
+"""The source that the records of config.example.yaml name."""
+
 
 @click.command("check-config")
 @config_option
@@ -37,6 +40,8 @@ def check_config(config_path: Path, *, schema: bool) -> int:
             click.echo(
                 f"  note: {price.id} does not hold today ({_validity(price, settings.policy.zone)})"
             )
+        if price.source == EXAMPLE:
+            click.echo(f"  note: {price.id} is an example: put in what your contract says")
     if not table.prices:
         click.echo("  note: no prices: all time will be unpriced")
     return 0

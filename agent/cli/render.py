@@ -1,5 +1,6 @@
 """``gpufin rules render`` and ``gpufin dashboards export``: shipped rules and boards, filled in."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 
 from agent.config.fleet import Fleet
 from agent.config.load import load
-from agent.errors import GpufinError
+from agent.errors import ConfigError, Fault, GpufinError
 from agent.render import (
     alertmanager as alertmanager_files,
     boards as board_files,
@@ -58,6 +59,10 @@ def dashboards() -> None:
 @output_option
 def export(currency: str, datasource: str, output: Path) -> int:
     """Write the boards as JSON, ready for Grafana's import or provisioning."""
+    if not re.fullmatch(r"[A-Z]{3}", currency):
+        raise ConfigError(
+            [Fault("command line", "--currency", "must be an ISO 4217 code such as EUR")]
+        )
     _write(output, board_files.render(currency, datasource))
     return 0
 

@@ -18,6 +18,7 @@ from agent.errors import ConfigError, Fault
 from agent.runtime.clock import SystemClock
 
 DEFAULT_CONFIG = "/etc/gpufin/config.yaml"
+MAX_PORT = 65_535
 
 config_option = click.option(
     "--config",
@@ -134,7 +135,7 @@ def _overridden(settings: Settings, state_directory: Path | None, listen: str | 
         settings = replace(settings, state_directory=state_directory)
     if listen is not None:
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdigit() or int(port) > MAX_PORT:
             raise ConfigError(
                 [Fault("command line", "--listen", "must be HOST:PORT, such as 127.0.0.1:9776")]
             )

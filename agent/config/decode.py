@@ -25,8 +25,8 @@ from agent.cost.prices import (
     rental_rates,
     straight_line_rates,
 )
-from agent.ledger.account import AccountPolicy
 from agent.ledger.entry import Component
+from agent.ledger.policy import AccountPolicy
 from agent.units import NANOSECONDS_PER_SECOND, nanoseconds
 from agent.usage.state import ActivityPolicy
 from agent.usage.team import TeamRule
@@ -197,11 +197,18 @@ def _price(record: RentedPrice | OwnedPrice, currency: str, zone: ZoneInfo) -> P
         rates=rates,
         uuid=record.match.uuid,
         model=record.match.model,
-        valid_from_ns=0 if record.valid_from is None else _ns(record.valid_from, zone),
+        valid_from_ns=_valid_from_ns(record, zone),
         valid_to_ns=FOREVER_NS if record.valid_to is None else _ns(record.valid_to, zone),
         bills_energy=tier is Tier.OWNED,
         source=record.source,
     )
+
+
+def _valid_from_ns(record: RentedPrice | OwnedPrice, zone: ZoneInfo) -> int:
+    from_ns = 0 if record.valid_from is None else _ns(record.valid_from, zone)
+    if isinstance(record, OwnedPrice):  # before it is in service, nothing is known of its cost
+        return max(from_ns, _ns(record.in_service, zone))
+    return from_ns
 
 
 def _end_of_life_ns(record: OwnedPrice, zone: ZoneInfo) -> int:

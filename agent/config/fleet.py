@@ -124,7 +124,7 @@ class Forecast(_Section):
 class Threshold(_Section):
     """A share of a budget that is worth a message."""
 
-    at: PositiveFloat = Field(description="Share of the budget, 1 is all of it.")
+    at: PositiveFloat = Field(le=10, description="Share of the budget: 0.5 is half, 1 all of it.")
     severity: Severity = Field(description="Severity of the message: critical, warning or info.")
 
 

@@ -41,6 +41,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+# Dates stay text until their key is known: a wrong one is a fault of that key, not of the whole file.
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load(
     path: Path, model: type[M], check: Callable[[M], list[tuple[str, str]]] | None = None
 ) -> M:

@@ -11,6 +11,7 @@ from agent.errors import GpufinError
 from agent.export.page import MetricsPage
 from agent.export.status import render_status
 from agent.ports import Clock, ViewProvider
+from agent.view import View
 
 
 def application(views: ViewProvider, clock: Clock) -> Starlette:
@@ -18,9 +19,9 @@ def application(views: ViewProvider, clock: Clock) -> Starlette:
     page = MetricsPage()
 
     async def metrics(request: Request) -> Response:
-        view = views.current()
+        view, problem = _fresh(views, clock)
         if view is None:
-            return PlainTextResponse("no tick yet\n", status_code=503)
+            return PlainTextResponse(problem, status_code=503)
         body, content_type = page.render(view, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 
@@ -34,12 +35,8 @@ def application(views: ViewProvider, clock: Clock) -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def ready(_: Request) -> Response:
-        view = views.current()
-        if view is None:
-            return PlainTextResponse("not ready: no tick yet\n", status_code=503)
-        if clock.now().boottime_ns > view.fresh_until_boottime_ns:
-            return PlainTextResponse("not ready: the last tick is too old\n", status_code=503)
-        return PlainTextResponse("ready\n")
+        view, problem = _fresh(views, clock)
+        return PlainTextResponse("ready\n") if view else PlainTextResponse(problem, status_code=503)
 
     return Starlette(
         routes=[
@@ -49,6 +46,16 @@ def application(views: ViewProvider, clock: Clock) -> Starlette:
             Route("/-/ready", ready),
         ]
     )
+
+
+def _fresh(views: ViewProvider, clock: Clock) -> tuple[View | None, str]:
+    """The view, unless the tick stands still: a value of the past is no present one."""
+    view = views.current()
+    if view is None:
+        return None, "not ready: no tick yet\n"
+    if clock.now().boottime_ns > view.fresh_until_boottime_ns:
+        return None, "not ready: the last tick is too old\n"
+    return view, ""
 
 
 def listen(host: str, port: int) -> socket.socket:

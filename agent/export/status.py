@@ -37,10 +37,14 @@ def _template() -> "Template":
 
 def _node(view: View) -> dict[str, Any]:
     month = view.months[-1]
-    this_month = {key: sums for key, sums in view.month_cost.items() if key.month == month.label}
+    this_month = {
+        key: sums
+        for key, sums in view.month_cost.items()
+        if key.month == month.label and key.currency == view.currency
+    }
     cost, idle = (sum(sums[column] for sums in this_month.values()) for column in (0, 1))
     rates = [card.rate_per_hour for card in view.cards if card.rate_per_hour is not None]
-    unpriced = len(view.cards) - len(rates)
+    unpriced = sum(card.price is None for card in view.cards)
     return {
         "source": view.source,
         "driver": view.driver_version if view.driver_up else f"not answering: {view.driver_reason}",
@@ -71,7 +75,7 @@ def _card(card: CardView, view: View) -> dict[str, Any]:
         "since": ""
         if since is None
         else _duration((view.at.wall_ns - since) / NANOSECONDS_PER_SECOND),
-        "rate": "unpriced" if card.rate_per_hour is None else f"{card.rate_per_hour:,.2f}",
+        "rate": _rate(card),
         "price": "" if card.price is None else card.price.id,
         "fault": "" if isinstance(report, GpuSample) else str(report.reason),
     }
@@ -87,6 +91,12 @@ def _card(card: CardView, view: View) -> dict[str, Any]:
 
 def _shown(value: int | Missing, form: str, factor: float = 1.0) -> str:
     return NO_VALUE if isinstance(value, Missing) else form.format(value * factor)
+
+
+def _rate(card: CardView) -> str:
+    if card.price is None:
+        return "unpriced"
+    return NO_VALUE if card.rate_per_hour is None else f"{card.rate_per_hour:,.2f}"
 
 
 def _teams(months: dict[MonthKey, tuple[int, int]]) -> list[dict[str, str]]:

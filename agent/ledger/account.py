@@ -5,38 +5,25 @@ clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thre
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from zoneinfo import ZoneInfo
+from dataclasses import replace
 
-from agent.cost.prices import Price, PriceTable, Tier
+from agent.cost.prices import Price, Tier
 from agent.ledger.batch import Batch, KnownGpu, Recovered
 from agent.ledger.book import Counters, Months, Pending
-from agent.ledger.card import Card, UnfilledEnergy, report_of
+from agent.ledger.card import Away, Card, UnfilledEnergy, report_of
 from agent.ledger.entry import Component, Entry
 from agent.ledger.fill import Checkpoint, Host, NotFilled, counter_goes_on, gap_to_fill
+from agent.ledger.policy import AccountPolicy
 from agent.ledger.posting import Interval, Remainders, post, post_energy, post_time
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
 from agent.samples.instant import Instant
-from agent.units import nanoseconds
+from agent.units import seconds
 from agent.usage.energy import EnergyAnomaly, EnergyMeter, EnergyMethod, EnergyStep, advance
-from agent.usage.state import ActivityPolicy, CardState, next_activity
-from agent.usage.team import TeamRule, team_charged, team_of
+from agent.usage.state import CardState, next_activity
+from agent.usage.team import team_charged, team_of
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountPolicy:
-    """What the operator decided; durations in nanoseconds."""
-
-    table: PriceTable
-    zone: ZoneInfo
-    activity: ActivityPolicy = field(default_factory=ActivityPolicy)
-    teams: tuple[TeamRule, ...] = ()
-    retired: frozenset[str] = frozenset()
-    max_gap_ns: int = nanoseconds(5)
-    """A longer time between two ticks (a suspended or starved process) is booked as unknown."""
-    max_fill_ns: int = nanoseconds(3_600)
-    max_down_rented_ns: int = nanoseconds(3_600)
-    max_down_owned_ns: int = nanoseconds(30 * 86_400)
+_GONE = frozenset({FaultReason.LOST, FaultReason.VANISHED})
+"""A card that is down by itself; without a driver nothing is known of it."""
 
 
 class Account:
@@ -50,7 +37,10 @@ class Account:
         self.cards: dict[str, Card] = {}
         self.notes: list[str] = []
         """What the operator should know of the last tick; the runtime logs it."""
-        self._host = host
+        self.host = host
+        """Replaced by the runtime when the clock has become synchronised."""
+        self._recovered_nanos = self.months.total()
+        self._filled_nanos = 0
         self._remainders: Remainders = dict(recovered.remainders)
         self._checkpoints = dict(recovered.checkpoints)
         self._known = tuple(recovered.gpus.values())
@@ -72,6 +62,9 @@ class Account:
             card.report = report_of(card.identity.uuid, node)
             if isinstance(card.report, GpuSample):
                 card.last_seen_wall_ns = now.wall_ns
+                card.down_ns = 0
+            if card.away is not None and node.settled:
+                self._fill_time(card, card.away, now)
             self._book(card, now)
             self._give_up_on(card, now)
         self._last = now
@@ -80,6 +73,20 @@ class Account:
         """The price record that holds for a card at a moment."""
         return self.policy.table.at(card.identity.uuid, card.identity.model, wall_ns)
 
+    @property
+    def unreconciled_nanos(self) -> int:
+        """By how much sums differ that are kept apart and must be equal; anything but 0 is a defect.
+
+        This process's cost by state, by component, by team, and what the months have grown by.
+        """
+        cost = self.counters.total("gpufin_cost_total")
+        others = (
+            self.counters.total("gpufin_cost_component_total"),
+            self.counters.total("gpufin_team_cost_total"),
+            self.months.total() - self._recovered_nanos - self._filled_nanos,
+        )
+        return max(abs(cost - other) for other in others)
+
     def take(self) -> Batch:
         """All that the ledger does not hold yet, and the state that belongs to it."""
         checkpoints = [
@@ -87,8 +94,8 @@ class Account:
                 uuid=uuid,
                 model=card.identity.model,
                 until=Instant(card.booked_until_boottime_ns, self._last.wall_ns),
-                boot_id=self._host.boot_id,
-                machine_id=self._host.machine_id,
+                boot_id=self.host.boot_id,
+                machine_id=self.host.machine_id,
                 energy_mj=energy_mj,
                 energy_at_ns=energy_at_ns,
             )
@@ -118,6 +125,9 @@ class Account:
         )
         if gap:
             card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_wall_ns=None)
+        if isinstance(card.report, GpuFault) and card.report.reason in _GONE:
+            card.down_ns += elapsed_ns
+        self._count_missing(card)
         interval = self._interval(
             card, now.wall_ns - elapsed_ns, now.wall_ns, self._meter_energy(card)
         )
@@ -175,6 +185,14 @@ class Account:
                 team = (key.team, key.model, state, key.currency)
                 add("gpufin_team_cost_total", team, entry.nanos)
 
+    def _count_missing(self, card: Card) -> None:
+        name, report = "gpufin_gpu_missing_readings_total", card.report
+        if isinstance(report, GpuFault):
+            self.counters.add(name, (*card.labels, "all", report.reason), 1)
+            return
+        for reading, reason in report.missing():
+            self.counters.add(name, (*card.labels, reading, reason), 1)
+
     def _keep(self, entries: list[Entry]) -> None:
         self.months.add(entries)
         self.pending.add(entries)
@@ -197,7 +215,7 @@ class Account:
         self._start_counters(card)
         checkpoint = self._checkpoints.pop(identity.uuid, None)
         if checkpoint is not None:
-            self._fill_time(card, checkpoint, now)
+            card.away = Away(checkpoint, now.boottime_ns)
 
     def _recognise(self, card: Card, identity: GpuIdentity) -> None:
         if identity == card.identity:
@@ -228,38 +246,54 @@ class Account:
             add("gpufin_team_cost_total", (team, card.identity.model, state, currency), 0)
 
     def _give_up_on(self, card: Card, now: Instant) -> None:
-        if card.activity.state is not CardState.DOWN:
+        if card.down_ns <= self._longest_down_ns(card, now):
             return
+        del self.cards[card.identity.uuid]
+        self._gone.add(card.identity.uuid)
+        self.counters.forget(card.labels)
+        self.notes.append(f"{card.identity.uuid}: not expected any more, it was down for max_down")
+
+    def _longest_down_ns(self, card: Card, now: Instant) -> int:
         price = self.price_of(card, now.wall_ns)
         owned = price is not None and price.tier is Tier.OWNED
-        longest = self.policy.max_down_owned_ns if owned else self.policy.max_down_rented_ns
-        if now.wall_ns - card.last_seen_wall_ns > longest:
-            del self.cards[card.identity.uuid]
-            self._gone.add(card.identity.uuid)
-            self.counters.forget(card.labels)
-            self.notes.append(
-                f"{card.identity.uuid}: not expected any more, it was down for max_down"
-            )
+        return self.policy.max_down_owned_ns if owned else self.policy.max_down_rented_ns
 
     # ---- the time when the agent was away: into the ledger and its months, never into a counter
 
-    def _fill_time(self, card: Card, checkpoint: Checkpoint, now: Instant) -> None:
+    def _fill_time(self, card: Card, away: Away, now: Instant) -> None:
+        checkpoint, uuid = away.checkpoint, card.identity.uuid
         price = self.price_of(card, checkpoint.until.wall_ns)
-        tier = None if price is None else price.tier
+        end_ns = now.wall_ns - (now.boottime_ns - away.until_boottime_ns)
         gap_ns = gap_to_fill(
-            checkpoint, now=now, host=self._host, tier=tier, max_fill_ns=self.policy.max_fill_ns
+            checkpoint,
+            now=Instant(away.until_boottime_ns, end_ns),
+            host=self.host,
+            tier=None if price is None else price.tier,
+            max_fill_ns=self.policy.max_fill_ns,
         )
         if isinstance(gap_ns, NotFilled):
-            self.notes.append(
-                f"{card.identity.uuid}: time since the last run not filled: {gap_ns.reason}"
-            )
+            if not away.told:
+                later = "yet" if gap_ns.later else ""
+                self.notes.append(
+                    f"{uuid}: time since the last run not filled {later}: {gap_ns.reason}"
+                )
+            card.away = replace(away, told=True) if gap_ns.later else None
             return
-        start_ns, end_ns = now.wall_ns - gap_ns, now.wall_ns
+        card.away = None
+        start_ns = end_ns - gap_ns
+        if isinstance(card.report, GpuFault) and card.report.reason in _GONE:
+            # It left while we were away: expected, and paid for, until max_down and no longer.
+            longest_ns = self._longest_down_ns(card, now)
+            card.down_ns = max(0, end_ns - card.last_seen_wall_ns)
+            end_ns = max(start_ns, min(end_ns, card.last_seen_wall_ns + longest_ns))
         nothing = EnergyStep(None, EnergyMethod.NONE)
         interval = self._interval(card, start_ns, end_ns, nothing, filled=True)
-        self._keep(post_time(interval, self.policy.table, self.policy.zone, self._remainders))
-        card.filled_ns = gap_ns
-        if counter_goes_on(checkpoint, self._host):
+        self._keep_filled(
+            post_time(interval, self.policy.table, self.policy.zone, self._remainders)
+        )
+        card.filled_ns = end_ns - start_ns
+        self.notes.append(f"{uuid}: filled {seconds(card.filled_ns):.1f} s since the last run")
+        if counter_goes_on(checkpoint, self.host):
             card.meter = EnergyMeter(
                 counter_mj=checkpoint.energy_mj,
                 counter_at_ns=checkpoint.energy_at_ns,
@@ -267,12 +301,18 @@ class Account:
             )
             card.unfilled = UnfilledEnergy(start_ns, end_ns)
 
+    def _keep_filled(self, entries: list[Entry]) -> None:
+        self._filled_nanos += sum(entry.nanos for entry in entries)
+        self._keep(entries)
+
     def _fill_energy(self, card: Card, gap: UnfilledEnergy, step: EnergyStep) -> None:
         interval = self._interval(card, gap.start_wall_ns, gap.end_wall_ns, step, filled=True)
-        self._keep(post_energy(interval, self.policy.table, self.policy.zone, self._remainders))
+        self._keep_filled(
+            post_energy(interval, self.policy.table, self.policy.zone, self._remainders)
+        )
 
 
 def _counter_to_resume(card: Card) -> tuple[int | None, int]:
-    if card.meter.frozen:  # what it holds back is booked already, by power
+    if card.meter.frozen or card.meter.bridged_mj:  # what it holds back is booked already, by power
         return None, 0
     return card.meter.counter_mj, card.meter.counter_at_ns

@@ -61,6 +61,10 @@ class Months:
             in_idle = entry.nanos if key.state in IDLE_STATES else 0
             self._sums[month] = (cost + entry.nanos, idle + in_idle)
 
+    def total(self) -> int:
+        """The cost of all months together, in nanos."""
+        return sum(cost for cost, _ in self._sums.values())
+
     def snapshot(self, labels: Iterable[str]) -> Mapping[MonthKey, tuple[int, int]]:
         """The sums of the months named.
 

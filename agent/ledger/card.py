@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from agent.ledger.fill import Checkpoint
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
 from agent.usage.energy import EnergyMeter
 from agent.usage.state import Activity
@@ -15,6 +16,19 @@ class UnfilledEnergy:
     end_wall_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The time from an earlier process's checkpoint to the moment this one met the card, not filled yet.
+
+    It waits until the driver has said whether the card is there and, after a reboot, until the clock
+    can be trusted; ``told`` when the operator knows that it waits.
+    """
+
+    checkpoint: Checkpoint
+    until_boottime_ns: int
+    told: bool = False
+
+
 @dataclass(slots=True)
 class Card:
     """What the account remembers of a card; ``given_to`` is its team, empty when it has none."""
@@ -26,6 +40,9 @@ class Card:
     report: GpuSample | GpuFault
     activity: Activity = field(default_factory=Activity)
     meter: EnergyMeter = field(default_factory=EnergyMeter)
+    down_ns: int = 0
+    """For how long it has been down while the driver answered."""
+    away: Away | None = None
     filled_ns: int | None = None
     unfilled: UnfilledEnergy | None = None
 

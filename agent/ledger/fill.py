@@ -39,9 +39,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class NotFilled:
-    """Why a gap stays empty."""
+    """Why a gap stays empty; ``later`` when the reason may go away."""
 
     reason: str
+    later: bool = False
 
 
 def gap_to_fill(
@@ -50,17 +51,27 @@ def gap_to_fill(
     """The time since a checkpoint that may be booked, ending now, in nanoseconds.
 
     Within one boot the boot clock measures the gap, so the wall clock need not be trusted.
-    Across boots it must be synchronised and not behind the last row, and a card rented by the hour
-    (``tier`` on demand, spot or None) is filled only up to ``max_fill_ns``: a stopped instance is
-    not paid for.
     """
     if checkpoint.machine_id != host.machine_id:
         return NotFilled("the ledger comes from another machine")
     if host.boot_id and checkpoint.boot_id == host.boot_id:
         return max(0, now.boottime_ns - checkpoint.until.boottime_ns)
-    if not host.clock_synchronized:
-        return NotFilled("the machine was rebooted and its clock is not synchronised")
+    if not host.machine_id:
+        return NotFilled("the machine has no id that would tell it from a copy of it")
     duration_ns = now.wall_ns - checkpoint.until.wall_ns
+    return _over_a_reboot(duration_ns, host=host, tier=tier, max_fill_ns=max_fill_ns)
+
+
+def _over_a_reboot(
+    duration_ns: int, *, host: Host, tier: Tier | None, max_fill_ns: int
+) -> int | NotFilled:
+    """Across boots only the wall clock tells: synchronised, and not behind the last row.
+
+    A card rented by the hour (``tier`` on demand, spot or None) is filled only up to ``max_fill_ns``:
+    a stopped instance is not paid for.
+    """
+    if not host.clock_synchronized:
+        return NotFilled("the machine was rebooted and its clock is not synchronised", later=True)
     if duration_ns < 0:
         return NotFilled("the clock is behind the last ledger row")
     if tier not in WITHOUT_LIMIT and duration_ns > max_fill_ns:

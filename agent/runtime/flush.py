@@ -44,9 +44,11 @@ class Flusher:
             batch = self._account.take()
         try:
             self._store.write(batch)
-        except LedgerError as error:
+        except BaseException as error:
             with self._book_lock:
                 self._account.pending.put_back(batch.rows)
+            if not isinstance(error, LedgerError):
+                raise  # a defect: it ends the agent, and the last flush still has these rows
             self._health.report("ledger", success=False, start=start, end=self._clock.now())
             if self._failing != str(error):
                 log.error("the ledger cannot be written, sums are kept in memory: %s", error)

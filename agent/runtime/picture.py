@@ -69,7 +69,7 @@ def picture(
         energy_price_per_kwh=None if tariff is None else float(tariff.per_kwh),
         collectors=collectors,
         pending_entries=len(account.pending),
-        unreconciled_nanos=_unreconciled(account),
+        unreconciled_nanos=account.unreconciled_nanos,
         fresh_until_boottime_ns=now.boottime_ns + facts.stale_after_ns,
     )
 
@@ -78,9 +78,9 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
     price = account.price_of(card, now.wall_ns)
     sample = card.report if isinstance(card.report, GpuSample) else None
     power_mw = sample.power_mw if sample is not None and isinstance(sample.power_mw, int) else None
-    rate = (
-        None if price is None else account.policy.table.rate_per_hour(price, now.wall_ns, power_mw)
-    )
+    rate = None
+    if price is not None and not (price.bills_energy and sample is not None and power_mw is None):
+        rate = account.policy.table.rate_per_hour(price, now.wall_ns, power_mw)
     return CardView(
         identity=card.identity,
         report=card.report,
@@ -94,19 +94,16 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
     )
 
 
-def _unreconciled(account: Account) -> int:
-    by_state = account.counters.total("gpufin_cost_total")
-    by_component = account.counters.total("gpufin_cost_component_total")
-    by_team = account.counters.total("gpufin_team_cost_total")
-    return max(abs(by_state - by_component), abs(by_state - by_team))
-
-
 def status_line(view: View) -> str:
     """One line for people: systemd's status, the log."""
     present = sum(isinstance(card.report, GpuSample) for card in view.cards)
     rate = sum(card.rate_per_hour or 0.0 for card in view.cards)
     month = view.months[-1].label
-    spent = sum(cost for key, (cost, _) in view.month_cost.items() if key.month == month)
+    spent = sum(
+        cost
+        for key, (cost, _) in view.month_cost.items()
+        if key.month == month and key.currency == view.currency
+    )
     driver = "" if view.driver_up else f", driver: {view.driver_reason}"
     return (
         f"{present} of {len(view.cards)} cards, {rate:.2f} {view.currency}/h, "

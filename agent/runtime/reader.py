@@ -36,6 +36,7 @@ class Reader:
         self._stuck: list[Shift] = []
         self._aside: dict[str, SetAside] = {}
         self._hangs: dict[str, int] = {}
+        self._read_at_ns: dict[str, int] = {}
         self._broken: set[str] = set()
         self._ever_seen: set[str] = set()
         self._inventory: Inventory | None = None
@@ -69,10 +70,11 @@ class Reader:
             now_ns = self._clock.now().boottime_ns
             self._come_back(now_ns)
             if not self.exhausted:
-                self._reports = {}
                 self._assign(now_ns)
                 self._wait(now_ns + self._deadlines.cycle_ns)
-            return self._sample()
+            sample = self._sample()
+            self._reports = {}  # what arrives from now on, of a slow call too, belongs to the next tick
+            return sample
 
     def take_abandoned(self) -> int:
         """Readers abandoned since the last call; called by the tick thread alone."""
@@ -104,11 +106,13 @@ class Reader:
         """What is still to be read in this tick, the next one last."""
         if self._inventory is None:
             return []
-        return [
+        unread = [
             uuid
             for uuid in reversed(self._identities)
             if uuid not in self._aside and uuid not in self._reports and uuid != under_way
         ]
+        # The one that waited longest first: slow cards share the shortage instead of passing it on.
+        return sorted(unread, key=lambda uuid: self._read_at_ns.get(uuid, 0), reverse=True)
 
     def _wait(self, until_ns: int) -> None:
         while True:
@@ -181,10 +185,12 @@ class Reader:
         settled = not self.exhausted and (
             self._inventory is not None or self._driver_error is not None
         )
+        opening = self._shift is not None and self._shift.under_way == OPEN
+        unheard = FaultReason.OPENING if opening else FaultReason.HUNG
         reports = dict(self._reports)
         if self._inventory is not None:
             for uuid in self._identities:
-                reports.setdefault(uuid, GpuFault(uuid, FaultReason.HUNG))
+                reports.setdefault(uuid, GpuFault(uuid, unheard))
         error = self._driver_error
         inventory = self._inventory
         return NodeSample(
@@ -250,9 +256,11 @@ class Reader:
         match result:
             case GpuSample():
                 self._reports[result.uuid] = result
+                self._read_at_ns[result.uuid] = now_ns
                 self._hangs.pop(result.uuid, None)
             case GpuFault():
                 self._reports[result.uuid] = result
+                self._read_at_ns[result.uuid] = now_ns
                 if result.reason is FaultReason.LOST:
                     self._reopen_later(now_ns)
             case DriverError():
@@ -266,7 +274,9 @@ class Reader:
         found = {identity.uuid: identity for identity in inventory.gpus}
         if inventory.unreadable != self._unreadable_told:
             self._unreadable_told = inventory.unreadable
-            log.warning("the driver lists %d cards that cannot be opened", inventory.unreadable)
+            log.warning(
+                "cards that the driver lists and that cannot be opened: %d", inventory.unreadable
+            )
         self._identities = found
         self._reopen_at_ns = None
         if inventory.unreadable or self._ever_seen - found.keys():

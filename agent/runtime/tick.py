@@ -11,7 +11,7 @@ from agent.ports import Clock
 from agent.runtime.health import Health
 from agent.runtime.picture import Facts, Published, picture
 from agent.runtime.reader import Reader
-from agent.samples.device import GpuSample
+from agent.samples.device import FaultReason, GpuFault, GpuSample
 from agent.samples.instant import Instant
 from agent.units import NANOSECONDS_PER_SECOND, seconds
 from agent.view import View
@@ -73,6 +73,8 @@ class Ticker:
                 raise TryAgain("the driver hangs or was replaced; a new process is needed")
             # Missed turns are skipped, not made up: the next one books the longer interval.
             missed = max(0, self._clock.now().boottime_ns - due_ns) // self._interval_ns
+            if missed and late_ns <= self._interval_ns // 2:  # counted once, however long it took
+                self._account.counters.add("gpufin_ticks_late_total", (), 1)
             due_ns += (missed + 1) * self._interval_ns
             stop.wait(seconds(max(0, due_ns - self._clock.now().boottime_ns)))
 
@@ -121,7 +123,7 @@ class Ticker:
         said = {
             card.identity.uuid: str(card.report.reason)
             for card in view.cards
-            if not isinstance(card.report, GpuSample)
+            if isinstance(card.report, GpuFault) and card.report.reason is not FaultReason.OPENING
         }
         for uuid in said.keys() - self._said.keys():
             log.warning("%s gives no sample: %s", uuid, said[uuid])

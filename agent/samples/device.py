@@ -1,6 +1,6 @@
 """What one card, and the node with all its cards, looked like at one instant."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -49,6 +49,26 @@ class GpuSample:
     temperature_celsius: Reading[int] = Missing.NO_DATA
     processes: Reading[tuple[ProcessSample, ...]] = Missing.NO_DATA
 
+    def missing(self) -> Iterator[tuple[str, Missing]]:
+        """The readings without a value, by name, and why."""
+        for reading, field_name in READINGS:
+            value = getattr(self, field_name)
+            if isinstance(value, Missing):
+                yield reading, value
+
+
+READINGS: tuple[tuple[str, str], ...] = (
+    ("utilization", "utilization_percent"),
+    ("memory_used", "memory_used_bytes"),
+    ("memory_total", "memory_total_bytes"),
+    ("power", "power_mw"),
+    ("power_limit", "power_limit_mw"),
+    ("energy", "energy_mj"),
+    ("temperature", "temperature_celsius"),
+    ("processes", "processes"),
+)
+"""Name of a reading, and its field of ``GpuSample``."""
+
 
 class FaultReason(StrEnum):
     """Why a card gave no sample."""
@@ -59,6 +79,8 @@ class FaultReason(StrEnum):
     """The driver no longer lists it."""
     DRIVER = "driver"
     """The driver as a whole does not answer."""
+    OPENING = "opening"
+    """The driver is being opened anew, for a card that was lost; nothing can be read meanwhile."""
     HUNG = "hung"
     """A call on it passed its deadline; what it does is unknown."""
     FAILED = "failed"

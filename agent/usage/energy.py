@@ -20,6 +20,8 @@ COUNTER_STEP_NS = nanoseconds(0.2)
 FREEZE_AFTER_NS = nanoseconds(5)
 """A counter that stands still for longer while the board draws power is frozen."""
 FREEZE_POWER_MW = 1_000
+GIVE_UP_COUNTER_NS = nanoseconds(60)
+"""A counter that has been silent for so long is bridged by power x time."""
 
 
 class EnergyMethod(StrEnum):
@@ -44,6 +46,8 @@ class EnergyMeter:
 
     ``still_ns`` and ``still_mj``: for how long the counter has stood still, and what power x time
     gives for that time.
+    ``silent_ns`` and ``silent_mj``: the same for a counter that does not answer; ``bridged_mj`` is
+    what has been booked of it, and is taken off when the counter answers again.
     ``residue``: what integer division left of the integral, in mW x ns x 2.
     """
 
@@ -53,6 +57,9 @@ class EnergyMeter:
     power_at_ns: int = 0
     still_ns: int = 0
     still_mj: int = 0
+    silent_ns: int = 0
+    silent_mj: int = 0
+    bridged_mj: int = 0
     residue: int = 0
     method: EnergyMethod = EnergyMethod.NONE
 
@@ -78,14 +85,13 @@ def advance(
 
     ``max_gap_ns`` is the longest interval that power x time may bridge; the counter bridges any.
     """
+    covered_ns = sample.boottime_ns - meter.power_at_ns
     integral, meter = _integrate(meter, sample, max_gap_ns)
     counter = sample.energy_mj
     if isinstance(counter, Missing):
         method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
-        # The counter's last value stays: when it answers again, it covers this time too, so what is
-        # integrated meanwhile may be counted only while there is no counter at all.
         if meter.counter_mj is not None:
-            return meter, EnergyStep(None, EnergyMethod.COUNTER)
+            return _counter_silent(meter, integral, covered_ns)
         return replace(meter, method=method), EnergyStep(integral, method)
     if meter.counter_mj is None:
         first = replace(
@@ -102,6 +108,30 @@ def advance(
     return _by_counter(meter, sample, counter, integral)
 
 
+def _counter_silent(
+    meter: EnergyMeter, integral: int | None, covered_ns: int
+) -> tuple[EnergyMeter, EnergyStep]:
+    """The counter's last value stays: when it answers again, it covers this time too.
+
+    When it has been silent for ``GIVE_UP_COUNTER_NS``, power x time is booked for it meanwhile.
+    """
+    if integral is None:
+        return meter, EnergyStep(None, meter.method)
+    silent_ns, silent_mj = meter.silent_ns + covered_ns, meter.silent_mj + integral
+    if silent_ns < GIVE_UP_COUNTER_NS:
+        return replace(meter, silent_ns=silent_ns, silent_mj=silent_mj), EnergyStep(
+            None, EnergyMethod.COUNTER
+        )
+    after = replace(
+        meter,
+        silent_ns=silent_ns,
+        silent_mj=0,
+        bridged_mj=meter.bridged_mj + silent_mj,
+        method=EnergyMethod.INTEGRATED,
+    )
+    return after, EnergyStep(silent_mj, EnergyMethod.INTEGRATED)
+
+
 def _by_counter(
     meter: EnergyMeter, sample: GpuSample, counter: int, integral: int | None
 ) -> tuple[EnergyMeter, EnergyStep]:
@@ -109,7 +139,15 @@ def _by_counter(
     moved = counter - (meter.counter_mj or 0)
     most = _most_mj(sample, elapsed_ns)
     moving = replace(
-        meter, counter_mj=counter, counter_at_ns=sample.boottime_ns, still_ns=0, still_mj=0
+        meter,
+        counter_mj=counter,
+        counter_at_ns=sample.boottime_ns,
+        still_ns=0,
+        still_mj=0,
+        silent_ns=0,
+        silent_mj=0,
+        bridged_mj=0,
+        method=EnergyMethod.COUNTER,
     )
     if moved == 0:
         return _standing_still(meter, sample, integral)
@@ -117,12 +155,14 @@ def _by_counter(
         # It moves again, perhaps by all it held back: that time is booked already, by power.
         return moving, EnergyStep(integral, EnergyMethod.INTEGRATED)
     if moved < 0:
-        if counter <= most:  # all since the restart fits into this interval
+        if (
+            counter <= most and not meter.bridged_mj
+        ):  # all since the restart fits into this interval
             return moving, EnergyStep(counter, EnergyMethod.COUNTER, EnergyAnomaly.RESET)
         return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, EnergyAnomaly.RESET)
     if moved > most:
         return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, EnergyAnomaly.JUMP)
-    return moving, EnergyStep(moved, EnergyMethod.COUNTER)
+    return moving, EnergyStep(max(0, moved - meter.bridged_mj), EnergyMethod.COUNTER)
 
 
 def _standing_still(

@@ -128,11 +128,11 @@ class Page:
         }
 
     def missing(self, uuid: str) -> dict[str, str]:
-        """Reading to reason, as ``gpufin_gpu_missing_reading`` tells of a card."""
+        """Reading to reason, as ``gpufin_gpu_missing_readings_total`` tells of a card."""
         return {
             labels["reading"]: labels["reason"]
-            for labels, value in self.all("gpufin_gpu_missing_reading", uuid=uuid)
-            if value == 1
+            for labels, value in self.all("gpufin_gpu_missing_readings_total", uuid=uuid)
+            if value >= 1
         }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from agent.cost.prices import FOREVER_NS, Price
-from agent.ledger.account import AccountPolicy
+from agent.ledger.policy import AccountPolicy
 from agent.samples.device import FaultReason, GpuFault, GpuSample, NodeSample
 from agent.samples.reading import Missing
 from agent.units import nanoseconds

@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.ledger.account import Account, AccountPolicy
+from agent.ledger.account import Account
 from agent.ledger.batch import Recovered
 from agent.ledger.entry import Component, EntryKey
+from agent.ledger.policy import AccountPolicy
 from agent.samples.device import GpuIdentity
 from tests.builders import (
     CARD,

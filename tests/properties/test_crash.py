@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings, strategies as st
 
 from agent.cost.prices import Tier
-from agent.ledger.account import Account, AccountPolicy
+from agent.ledger.account import Account
 from agent.ledger.entry import Component, EntryKey
 from agent.ledger.fill import Host
+from agent.ledger.policy import AccountPolicy
 from agent.ports import LedgerStore
 from agent.samples.device import FaultReason, GpuFault, GpuSample
 from agent.samples.reading import Missing

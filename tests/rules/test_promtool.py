@@ -29,8 +29,11 @@ def test_rules_pass_every_lint_of_promtool() -> None:
     _run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
 
-def test_scrape_example_is_valid() -> None:
-    """With the rules it names."""
-    assert "2 rule files found" in _run(
-        "promtool", "check", "config", DEPLOY / "prometheus/prometheus.yml"
-    )
+def test_scrape_example_is_valid(tmp_path: Path) -> None:
+    """With the rules where the command of the README puts them."""
+    example = (DEPLOY / "prometheus/prometheus.yml").read_text(encoding="utf-8")
+    installed = example.replace("/etc/prometheus/gpufin/rules", str(DEPLOY / "prometheus/rules"))
+    (tmp_path / "prometheus.yml").write_text(installed, encoding="utf-8")
+
+    assert installed != example
+    assert "2 rule files found" in _run("promtool", "check", "config", tmp_path / "prometheus.yml")

@@ -137,13 +137,30 @@ def temperature_celsius(card: Handle) -> int:
 
 def compute_processes(card: Handle) -> list[tuple[int, int | None]]:
     """(host pid, bytes or None where unknown) of processes with a compute context."""
-    return _processes(pynvml.nvmlDeviceGetComputeRunningProcesses, card)
+    return _processes(
+        pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
+        pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
+        card,
+    )
 
 
 def graphics_processes(card: Handle) -> list[tuple[int, int | None]]:
     """(host pid, bytes or None where unknown) of processes with a graphics context."""
-    return _processes(pynvml.nvmlDeviceGetGraphicsRunningProcesses, card)
+    return _processes(
+        pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
+        pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
+        card,
+    )
 
 
-def _processes(function: Callable[..., Any], card: Handle) -> list[tuple[int, int | None]]:
-    return [(int(process.pid), process.usedGpuMemory) for process in call(function, card)]
+def _processes(
+    newer: Callable[..., Any], older: Callable[..., Any], card: Handle
+) -> list[tuple[int, int | None]]:
+    """Version 3 came with driver 510; version 2 has the same fields."""
+    try:
+        rows = call(newer, card)
+    except NvmlCallError as error:
+        if error.code not in {FUNCTION_NOT_FOUND, ARGUMENT_VERSION_MISMATCH}:
+            raise
+        rows = call(older, card)
+    return [(int(process.pid), process.usedGpuMemory) for process in rows]

@@ -4,7 +4,6 @@ Runs on the reader thread alone.  What a card can tell is probed once on the car
 concluded from its family: virtualisation, MIG and drivers change the answer.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -22,7 +21,7 @@ from agent.devices.nvml.errors import (
     raise_driver,
 )
 from agent.devices.nvml.fields import READINGS, ReadingRow, Value
-from agent.errors import DriverError, GpuError
+from agent.errors import GpuError
 from agent.ports import Clock, DeviceSource, Inventory
 from agent.samples.device import GpuIdentity, GpuSample
 from agent.samples.reading import Missing
@@ -75,7 +74,8 @@ class NvmlSource(DeviceSource):
         values: dict[str, Any] = {}
         for row in READINGS:
             values.update(zip(row.fields, _read_row(card, row), strict=True))
-        if all(value in _BROKEN for value in values.values()):
+        missing = {value for value in values.values() if isinstance(value, Missing)}
+        if missing & _BROKEN and all(isinstance(value, Missing) for value in values.values()):
             raise GpuError("no reading succeeded")
         return GpuSample(uuid=uuid, boottime_ns=self._clock.now().boottime_ns, **values)
 
@@ -134,12 +134,3 @@ def _read_row(card: _Card, row: ReadingRow) -> tuple[Value | Missing, ...]:
     if not row.plausible(value):
         return (Missing.NO_DATA,) * width
     return cast("tuple[Value, ...]", value) if width > 1 else (value,)
-
-
-def driver_answers(open_source: Callable[[], Inventory]) -> tuple[bool, str]:
-    """Whether a driver answers right now, and what it or its absence says; for people."""
-    try:
-        inventory = open_source()
-    except DriverError as error:
-        return False, str(error)
-    return True, f"driver {inventory.driver_version}, {len(inventory.gpus)} cards"

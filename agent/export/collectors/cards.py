@@ -21,13 +21,11 @@ GAUGES: tuple[tuple[str, str, Callable[[int], float]], ...] = (
 )
 """Metric, field of ``GpuSample``, conversion to the base unit."""
 
-READINGS = (*(field for _, field, _ in GAUGES), "energy_mj", "processes")
-"""Fields of which a missing one is told with its reason."""
-
 COUNTERS: tuple[tuple[str, Callable[[int], float]], ...] = (
     ("gpufin_gpu_energy_joules_total", joules),
     ("gpufin_gpu_energy_anomalies_total", float),
     ("gpufin_gpu_state_seconds_total", seconds),
+    ("gpufin_gpu_missing_readings_total", float),
 )
 
 
@@ -47,7 +45,6 @@ def collect(view: View) -> Iterator[Metric]:
     for name, field, convert in GAUGES:
         yield from family(name, _readings(view, field, convert))
     yield from family("gpufin_gpu_processes", _process_counts(view))
-    yield from family("gpufin_gpu_missing_reading", _missing(view))
     for name, convert in COUNTERS:
         sums = view.counters.get(name, {})
         yield from family(name, ((labels, convert(value)) for labels, value in sums.items()))
@@ -88,12 +85,3 @@ def _process_counts(view: View) -> Samples:
     for card in view.cards:
         if isinstance(card.report, GpuSample) and not isinstance(card.report.processes, Missing):
             yield labels_of(card), len(card.report.processes)
-
-
-def _missing(view: View) -> Samples:
-    for card in view.cards:
-        if isinstance(card.report, GpuSample):
-            for field in READINGS:
-                value = getattr(card.report, field)
-                if isinstance(value, Missing):
-                    yield (*labels_of(card), field.rsplit("_", 1)[0], str(value)), 1.0

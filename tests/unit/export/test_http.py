@@ -90,6 +90,7 @@ def test_ready_means_fresh(site: Site) -> None:
     assert site.get("/-/ready")[0] == 200
     site.clock.boottime_ns += 1
     assert site.get("/-/ready")[:2] == (503, "not ready: the last tick is too old\n")
+    assert site.get("/metrics")[0] == 503  # the last value is no present one
     assert site.get("/-/healthy")[0] == 200
 
 

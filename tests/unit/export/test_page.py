@@ -170,7 +170,9 @@ def test_a_card_without_readings_is_absent_and_named() -> None:
     """Eight missing readings are eight reasons and no value."""
     found = samples(parse_text(text(view(bare(0)))))
     names = {name for name, _, _ in found}
-    reasons = [dict(labels) for name, labels, _ in found if name == "gpufin_gpu_missing_reading"]
+    reasons = [
+        dict(labels) for name, labels, _ in found if name == "gpufin_gpu_missing_readings_total"
+    ]
     assert {reason["reading"]: reason["reason"] for reason in reasons} == {
         **dict.fromkeys(
             ("utilization", "memory_used", "memory_total", "power", "power_limit", "energy"),

@@ -104,6 +104,11 @@ def counters_of(*cards: CardView) -> dict[str, dict[tuple[str, ...], int]]:
         labels = (each.identity.uuid, str(each.identity.index))
         put("gpufin_gpu_energy_joules_total", labels, 1_500)
         put("gpufin_unpriced_seconds_total", labels, 0)
+        if isinstance(each.report, GpuSample):
+            for reading, reason in each.report.missing():
+                put("gpufin_gpu_missing_readings_total", (*labels, reading, reason), 1)
+        else:
+            put("gpufin_gpu_missing_readings_total", (*labels, "all", each.report.reason), 1)
         for kind in ("reset", "jump", "freeze"):
             put("gpufin_gpu_energy_anomalies_total", (*labels, kind), 1)
         for component in ("rental", "capital", "energy"):

@@ -42,6 +42,8 @@ class BlockingSource(DeviceSource):
         self.unreadable = 0
         self.faults: dict[str, Exception] = {}
         """Raised by reading a card; by opening, under the empty name."""
+        self.slow: dict[str, float] = {}
+        """Seconds that reading a card takes."""
         self.gates: dict[str, threading.Event] = {}
         self.reads: Counter[str] = Counter()
         """Readings begun; opening under the empty name."""
@@ -72,7 +74,7 @@ class BlockingSource(DeviceSource):
             with self._lock:
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
-            time.sleep(0.001)
+            time.sleep(self.slow.get(name, 0.001))
             with self._lock:
                 self.at_once -= 1
         if fault is not None:

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.cost.prices import FOREVER_NS, Price, PriceTable, Tier, rental_rates
-from agent.ledger.account import Account, AccountPolicy
+from agent.ledger.account import Account
 from agent.ledger.fill import Host
+from agent.ledger.policy import AccountPolicy
 from agent.runtime.flush import Flusher
 from agent.runtime.health import Health
 from agent.samples.device import GpuIdentity, GpuSample, NodeSample

@@ -4,6 +4,7 @@ import itertools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -398,3 +399,17 @@ def test_one_hang_and_the_rest_fit_into_an_interval(interval: float) -> None:
 def test_a_card_that_is_cold_is_not_taken_for_hung() -> None:
     """A confidential-computing card takes 0.1 s, at the shortest interval too."""
     assert Deadlines.of_interval(nanoseconds(0.1)).read_ns >= nanoseconds(0.2)
+
+
+def test_slow_cards_share_the_shortage_of_time() -> None:
+    """Cards whose calls take long, each within its deadline, starve no other for ever."""
+    bench = Bench("ABCD")
+    answered: Counter[str] = Counter()
+    try:
+        bench.collect()
+        bench.source.slow = dict.fromkeys("ABC", 0.14)
+        for _ in range(4):
+            answered.update(uuid for uuid, word in bench.collect().items() if word == "ok")
+    finally:
+        bench.end()
+    assert min(answered[uuid] for uuid in "ABCD") >= 2, answered

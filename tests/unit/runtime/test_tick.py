@@ -10,8 +10,9 @@ import pytest
 
 from agent.cost.prices import FOREVER_NS, Price, PriceTable, Tier, rental_rates
 from agent.errors import GpuError, TryAgain
-from agent.ledger.account import Account, AccountPolicy
+from agent.ledger.account import Account
 from agent.ledger.fill import Host
+from agent.ledger.policy import AccountPolicy
 from agent.runtime.health import Health
 from agent.runtime.picture import Facts, Published
 from agent.runtime.tick import Ticker

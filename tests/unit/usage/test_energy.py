@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.samples.device import GpuSample
-from agent.samples.reading import Missing
+from agent.samples.reading import Missing, Reading
 from agent.usage.energy import (
     FREEZE_AFTER_NS,
     EnergyAnomaly,
@@ -227,3 +227,20 @@ def test_same_sample_twice_books_nothing_more() -> None:
 def test_bound_follows_the_power_limit(limit: int | Missing, most: int) -> None:
     """The bound is 1.2 times the limit, or that of the largest module where it is not known."""
     assert _most_mj(a_sample(limit_mw=limit), SECOND) == most
+
+
+def test_a_silent_counter_is_bridged_by_power_and_counts_nothing_twice() -> None:
+    """After a minute without it power x time is booked; what it shows on its return is the rest."""
+    meter, booked = EnergyMeter(), []
+    for second in range(201):
+        silent = 10 <= second < 150
+        energy: Reading[int] = Missing.FAILED if silent else 300_000 * second
+        sample = a_sample(second * SECOND, power_mw=300_000, energy_mj=energy)
+        meter, step = advance(meter, sample, max_gap_ns=5 * SECOND)
+        booked.append(step)
+
+    assert [step.millijoules for step in booked[10:68]] == [None] * 58
+    assert booked[100].millijoules == 300_000
+    assert booked[100].method is EnergyMethod.INTEGRATED
+    assert booked[200].method is EnergyMethod.COUNTER
+    assert sum(step.millijoules or 0 for step in booked) == 300_000 * 200

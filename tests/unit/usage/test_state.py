@@ -113,6 +113,7 @@ def test_unreadable_time_pauses_the_timer() -> None:
         (FaultReason.LOST, CardState.DOWN),
         (FaultReason.VANISHED, CardState.DOWN),
         (FaultReason.DRIVER, CardState.DOWN),
+        (FaultReason.OPENING, CardState.UNKNOWN),
         (FaultReason.HUNG, CardState.UNKNOWN),
         (FaultReason.FAILED, CardState.UNKNOWN),
     ],
@@ -124,7 +125,7 @@ def test_fault_is_down_only_when_the_card_is_gone(reason: FaultReason, state: Ca
 
 def test_every_fault_reason_has_a_state() -> None:
     """A reason that is new needs a decision: this list is complete."""
-    assert set(FaultReason) == {"lost", "vanished", "driver", "hung", "failed"}
+    assert set(FaultReason) == {"lost", "vanished", "driver", "opening", "hung", "failed"}
 
 
 def test_nothing_said_of_a_card_is_unknown() -> None:
