@@ -7,12 +7,12 @@ clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thre
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.cost.prices import Price, Tier
+from agent.cost.prices import Price
 from agent.ledger.batch import Batch, KnownGpu, Recovered
 from agent.ledger.book import Counters, Months, Pending
 from agent.ledger.card import Away, Card, UnfilledEnergy, report_of
 from agent.ledger.entry import Component, Entry
-from agent.ledger.fill import Checkpoint, Host, NotFilled, counter_goes_on, gap_to_fill
+from agent.ledger.fill import Host, NotFilled, counter_goes_on, gap_to_fill
 from agent.ledger.policy import AccountPolicy
 from agent.ledger.posting import Interval, Remainders, post, post_energy, post_time
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
@@ -89,19 +89,8 @@ class Account:
 
     def take(self) -> Batch:
         """All that the ledger does not hold yet, and the state that belongs to it."""
-        checkpoints = [
-            Checkpoint(
-                uuid=uuid,
-                model=card.identity.model,
-                until=Instant(card.booked_until_boottime_ns, self._last.wall_ns),
-                boot_id=self.host.boot_id,
-                machine_id=self.host.machine_id,
-                energy_mj=energy_mj,
-                energy_at_ns=energy_at_ns,
-            )
-            for uuid, card in self.cards.items()
-            for energy_mj, energy_at_ns in (_counter_to_resume(card),)
-        ]
+        wall_ns = self._last.wall_ns
+        checkpoints = [card.checkpoint(wall_ns, self.host) for card in self.cards.values()]
         return Batch(
             rows=self.pending.take(),
             checkpoints=checkpoints,
@@ -246,17 +235,12 @@ class Account:
             add("gpufin_team_cost_total", (team, card.identity.model, state, currency), 0)
 
     def _give_up_on(self, card: Card, now: Instant) -> None:
-        if card.down_ns <= self._longest_down_ns(card, now):
+        if card.down_ns <= self.policy.longest_down_ns(self.price_of(card, now.wall_ns)):
             return
         del self.cards[card.identity.uuid]
         self._gone.add(card.identity.uuid)
         self.counters.forget(card.labels)
         self.notes.append(f"{card.identity.uuid}: not expected any more, it was down for max_down")
-
-    def _longest_down_ns(self, card: Card, now: Instant) -> int:
-        price = self.price_of(card, now.wall_ns)
-        owned = price is not None and price.tier is Tier.OWNED
-        return self.policy.max_down_owned_ns if owned else self.policy.max_down_rented_ns
 
     # ---- the time when the agent was away: into the ledger and its months, never into a counter
 
@@ -283,7 +267,7 @@ class Account:
         start_ns = end_ns - gap_ns
         if isinstance(card.report, GpuFault) and card.report.reason in _GONE:
             # It left while we were away: expected, and paid for, until max_down and no longer.
-            longest_ns = self._longest_down_ns(card, now)
+            longest_ns = self.policy.longest_down_ns(self.price_of(card, now.wall_ns))
             card.down_ns = max(0, end_ns - card.last_seen_wall_ns)
             end_ns = max(start_ns, min(end_ns, card.last_seen_wall_ns + longest_ns))
         nothing = EnergyStep(None, EnergyMethod.NONE)
@@ -310,9 +294,3 @@ class Account:
         self._keep_filled(
             post_energy(interval, self.policy.table, self.policy.zone, self._remainders)
         )
-
-
-def _counter_to_resume(card: Card) -> tuple[int | None, int]:
-    if card.meter.frozen or card.meter.bridged_mj:  # what it holds back is booked already, by power
-        return None, 0
-    return card.meter.counter_mj, card.meter.counter_at_ns

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from agent.ledger.fill import Checkpoint
+from agent.ledger.fill import Checkpoint, Host
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
+from agent.samples.instant import Instant
 from agent.usage.energy import EnergyMeter
 from agent.usage.state import Activity
 
@@ -50,6 +51,21 @@ class Card:
     def labels(self) -> tuple[str, str]:
         """The labels ``uuid`` and ``gpu``."""
         return (self.identity.uuid, str(self.identity.index))
+
+    def checkpoint(self, wall_ns: int, host: Host) -> Checkpoint:
+        """Up to when it is booked; ``wall_ns`` is that moment on the wall clock."""
+        meter = self.meter
+        # What a frozen or silent counter holds back is booked already, by power.
+        resumable = not meter.frozen and not meter.bridged_mj
+        return Checkpoint(
+            uuid=self.identity.uuid,
+            model=self.identity.model,
+            until=Instant(self.booked_until_boottime_ns, wall_ns),
+            boot_id=host.boot_id,
+            machine_id=host.machine_id,
+            energy_mj=meter.counter_mj if resumable else None,
+            energy_at_ns=meter.counter_at_ns if resumable else 0,
+        )
 
 
 def report_of(uuid: str, node: NodeSample) -> GpuSample | GpuFault:

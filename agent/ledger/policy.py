@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from agent.cost.prices import PriceTable
+from agent.cost.prices import Price, PriceTable, Tier
 from agent.units import nanoseconds
 from agent.usage.state import ActivityPolicy
 from agent.usage.team import TeamRule
@@ -23,3 +23,8 @@ class AccountPolicy:
     max_fill_ns: int = nanoseconds(3_600)
     max_down_rented_ns: int = nanoseconds(3_600)
     max_down_owned_ns: int = nanoseconds(30 * 86_400)
+
+    def longest_down_ns(self, price: Price | None) -> int:
+        """For how long a card that is gone is still expected, and paid for."""
+        owned = price is not None and price.tier is Tier.OWNED
+        return self.max_down_owned_ns if owned else self.max_down_rented_ns

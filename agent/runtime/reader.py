@@ -11,17 +11,20 @@ import threading
 
 from agent.errors import DriverError, GpuError
 from agent.ports import Clock, DeviceSource, Inventory
-from agent.runtime.shift import OPEN, Deadlines, SetAside, Shift
+from agent.runtime.shift import (
+    MAX_ABANDONED,
+    OPEN,
+    REOPEN_BACK_OFF_SECONDS,
+    RETRY_BACK_OFF_SECONDS,
+    Deadlines,
+    SetAside,
+    Shift,
+    driver_reason,
+)
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
 from agent.units import nanoseconds, seconds
 
 log = logging.getLogger(__name__)
-
-MAX_ABANDONED = 2
-REOPEN_BACK_OFF_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 600.0)
-"""Between attempts to open the driver again, for a lost card or a driver that does not answer."""
-RETRY_BACK_OFF_SECONDS = (30.0, 60.0, 300.0, 600.0)
-"""Before a card that hung is read again, counted from when its call came back."""
 
 
 class Reader:
@@ -198,7 +201,7 @@ class Reader:
             reports=reports,
             driver_up=inventory is not None and settled,
             settled=settled,
-            driver_reason=_reason(error, settled=settled),
+            driver_reason=driver_reason(error, settled=settled),
             driver_code=None if error is None else error.code,
             driver_version="" if inventory is None else inventory.driver_version,
         )
@@ -301,9 +304,3 @@ class Reader:
         step = min(self._reopens, len(REOPEN_BACK_OFF_SECONDS) - 1)
         self._reopens += 1
         self._reopen_at_ns = now_ns + nanoseconds(REOPEN_BACK_OFF_SECONDS[step])
-
-
-def _reason(error: DriverError | None, *, settled: bool) -> str:
-    if error is not None:
-        return error.reason
-    return "" if settled else "no answer yet"

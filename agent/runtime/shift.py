@@ -1,12 +1,20 @@
-"""What the tick and the reader threads share about one thread's turn as the reader."""
+"""One thread's turn as the reader, and how long things may take and wait."""
 
 import threading
 from dataclasses import dataclass, field
 
+from agent.errors import DriverError
 from agent.units import nanoseconds
 
 OPEN = ""
 """Stands where a card's UUID stands when the call under way is the opening of the driver."""
+
+
+MAX_ABANDONED = 2
+REOPEN_BACK_OFF_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 600.0)
+"""Between attempts to open the driver again, for a lost card or a driver that does not answer."""
+RETRY_BACK_OFF_SECONDS = (30.0, 60.0, 300.0, 600.0)
+"""Before a card that hung is read again, counted from when its call came back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +56,10 @@ class SetAside:
 
     shift: Shift
     retry_at_ns: int | None = None
+
+
+def driver_reason(error: DriverError | None, *, settled: bool) -> str:
+    """Why the driver does not answer, in a word or two; empty when it does."""
+    if error is not None:
+        return error.reason
+    return "" if settled else "no answer yet"

@@ -27,7 +27,7 @@ RestartSec=500ms
 Environment={" ".join(f"{k}={v}" for k, v in NVML.items())}
 ExecStartPre=/usr/bin/python3 /mnt/tests/probe.py ${{STATE_DIRECTORY}}/probe.json \
   /dev/nvidiactl:rw /dev/nvidia0:rw /dev/nvidia1:rw /dev/other:rw /etc/gpufin/config.yaml:r \
-  /etc/new:new /opt/gpufin/new:new /var/lib/new:new /tmp/new:new /home/someone/readable:r
+  /etc/new:new /opt/gpufin/new:new /var/lib/new:new /tmp/gpufin-new:new /home/someone/readable:r
 """
 
 

@@ -94,8 +94,8 @@ def test_sandbox_hides_home_directories(service: Service) -> None:
 
 
 def test_sandbox_has_a_tmp_of_its_own(service: Service) -> None:
-    assert probed(service, "/tmp/new") == "ok"
-    assert service.lab.run("test", "-e", "/tmp/new", check=False).returncode == 1
+    assert probed(service, "/tmp/gpufin-new") == "ok"
+    assert service.lab.run("test", "-e", "/tmp/gpufin-new", check=False).returncode == 1
 
 
 def test_sandbox_lets_the_agent_ask_about_the_clock(service: Service) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.errors import GpuError
-from agent.runtime.reader import REOPEN_BACK_OFF_SECONDS, RETRY_BACK_OFF_SECONDS
-from agent.runtime.shift import Deadlines
+from agent.runtime.shift import REOPEN_BACK_OFF_SECONDS, RETRY_BACK_OFF_SECONDS, Deadlines
 from agent.samples.device import GpuSample
 from agent.units import nanoseconds
 from tests.unit.runtime.blocking_source import (
