@@ -26,7 +26,7 @@ class _Connection(H11Protocol):
         super().__init__(*arguments, **options)
         self.number = next(self._numbers)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         if len(self.connections) <= MAX_CONNECTIONS:
             return

@@ -27,7 +27,7 @@ def render_status(view: View | None) -> str:
 @lru_cache(maxsize=1)
 def _template() -> "Template":
     # Imported here: an agent whose status page nobody opens does without its memory.
-    from jinja2 import Environment, PackageLoader  # noqa: PLC0415
+    from jinja2 import Environment, PackageLoader  # noqa: PLC0415 - see above
 
     loader = PackageLoader("agent.export", "templates")
     return Environment(

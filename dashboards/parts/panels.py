@@ -29,7 +29,7 @@ _attrs: Any = attr.s
 
 
 @_attrs
-class Modern(core.Panel):  # type: ignore[misc]
+class Modern(core.Panel):  # type: ignore[misc]  # grafanalib has no types
     """Any kind of panel, its options and field settings as they will be written."""
 
     kind = attr.ib(default="stat")

@@ -31,7 +31,7 @@ def start(tmp_path: Path, library: Path) -> Iterator[Callable[..., AgentProcess]
 
         def starter(script: Script, **options: object) -> AgentProcess:
             directory = tmp_path / f"agent{len(started)}"
-            agent = AgentProcess(directory, script, library, **options)  # type: ignore[arg-type]
+            agent = AgentProcess(directory, script, library, **options)  # type: ignore[arg-type]  # mixed kinds
             started.append(stack.enter_context(agent))
             return agent
 

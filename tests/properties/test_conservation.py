@@ -201,4 +201,4 @@ def test_a_card_in_a_batch_is_whole() -> None:
 
     assert isinstance(known.identity, GpuIdentity)
     with pytest.raises(AttributeError):
-        known.identity.index = 3  # type: ignore[misc]
+        known.identity.index = 3  # type: ignore[misc]  # it is frozen: that is the point

@@ -32,7 +32,7 @@ def text(picture: View) -> str:
 
 
 def opened_families(page: str) -> list[Metric]:
-    return list(parse_open_metrics(page))  # type: ignore[no-untyped-call]
+    return list(parse_open_metrics(page))  # type: ignore[no-untyped-call]  # the library has no types here
 
 
 def samples(families: Iterable[Metric]) -> list[tuple[str, tuple[tuple[str, str], ...], float]]:

@@ -70,7 +70,7 @@ class Life:
 
     def sample(self, **readings: int) -> GpuSample:
         """What the card says at the coming tick."""
-        return a_sample(self.clock.boottime_ns + SECOND, **readings)  # type: ignore[arg-type]
+        return a_sample(self.clock.boottime_ns + SECOND, **readings)  # type: ignore[arg-type]  # one of them is no reading
 
     def counter(self, name: str) -> Mapping[tuple[str, ...], int]:
         return self.account.counters.snapshot().get(name, {})
