@@ -23,6 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.nvml.library import Script, environment, read_counters
 
+PATIENCE_SECONDS = 45
+"""Longer than the agent's own back-off: on a machine that stands still for a moment a read passes its
+deadline of 0.2 s, and that card is read again only 30 s after."""
+
 REPOSITORY = Path(__file__).parents[2]
 
 CONFIG = """
@@ -209,7 +213,9 @@ class AgentProcess:
         assert status == 200, body
         return Page(body.decode())
 
-    def eventually(self, holds: Callable[[Page], object], what: str, seconds: float = 8) -> Page:
+    def eventually(
+        self, holds: Callable[[Page], object], what: str, seconds: float = PATIENCE_SECONDS
+    ) -> Page:
         """Scrape until something holds; the page that it holds for."""
         pages: list[Page] = []
 
@@ -217,7 +223,10 @@ class AgentProcess:
             pages.append(self.page())
             return bool(holds(pages[-1]))
 
-        wait_until(look, seconds, what)
+        try:
+            wait_until(look, seconds, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the agent says:\n{self.log()}") from None
         return pages[-1]
 
     def log(self) -> str:
