@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LOCKS := requirements.lock requirements-dev.lock
 
-.PHONY: help venv run test check fmt generate unit acceptance systemd bench lock debian-run debian-test clean
+.PHONY: help venv run test check fmt generate unit acceptance kills systemd bench lock debian-run debian-test clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ unit: venv ## Unit, property, library and rule tests, in parallel
 
 acceptance: venv ## The whole line with real Prometheus and Alertmanager (minutes)
 	@$(BIN)/python -m pytest -q tests/acceptance
+
+kills: venv ## kill -9 at 200 random moments (ten minutes; make test does 25)
+	@GPUFIN_KILLS=200 $(BIN)/python -m pytest -q -s tests/acceptance/test_kills.py
 
 systemd: venv ## The unit in a throw-away Debian with its own systemd (needs root)
 	@$(BIN)/python -m pytest -q tests/systemd

@@ -5,10 +5,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.config.decode import Settings
+from agent.config.reference import STALE_DAYS
 from agent.devices.nvml.source import NvmlSource
 from agent.devices.simulated.node import SimulatedNode, demo_cards
 from agent.devices.simulated.source import SimulatedSource
@@ -18,6 +19,7 @@ from agent.export.server import HttpServer
 from agent.ledger.account import Account
 from agent.ports import Clock, DeviceSource
 from agent.runtime import lifecycle
+from agent.runtime.carbon import IntensityFile
 from agent.runtime.clock import SystemClock
 from agent.runtime.flush import Flusher
 from agent.runtime.health import Health
@@ -26,9 +28,11 @@ from agent.runtime.jobs import Job, Jobs
 from agent.runtime.notify import Notifier
 from agent.runtime.picture import Facts, Published, status_line
 from agent.runtime.reader import Reader
+from agent.runtime.reload import Reloader
 from agent.runtime.shift import Deadlines
 from agent.runtime.tick import Ticker
-from agent.storage.ledger import SqliteLedger, remembered_gpus
+from agent.samples.device import GpuIdentity
+from agent.storage.ledger import SqliteLedger, price_digest, remembered_gpus
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.view import View
 
@@ -39,6 +43,11 @@ STALE_INTERVALS = 5
 STATUS_EVERY_NS = 30 * NANOSECONDS_PER_SECOND
 PRICE_CHECK_SECONDS = 60.0
 CLOCK_CHECK_SECONDS = 10.0
+CONFIG_CHECK_SECONDS = 10.0
+CARBON_CHECK_SECONDS = 60.0
+STALE_SECONDS = STALE_DAYS * 86_400
+NEED_RESTART = ("source", "host", "port", "state_directory", "interval_ns", "flush_ns")
+"""Settings that a running process keeps, whatever the file says."""
 
 
 def source_of(settings: Settings, clock: Clock, node: SimulatedNode | None = None) -> DeviceSource:
@@ -63,23 +72,40 @@ def driver_answers() -> tuple[bool, str]:
     return True, f"driver {inventory.driver_version}, {len(inventory.gpus)} cards"
 
 
-def known_gpus(settings: Settings, state_directory: Path | None) -> list[tuple[str, str]]:
-    """(uuid, model) of the cards the driver lists, or else of those the ledger remembers."""
+def known_gpus(settings: Settings, state_directory: Path | None) -> list[GpuIdentity]:
+    """The cards the driver lists, or else those the ledger remembers."""
     source = NvmlSource(SystemClock())
     try:
-        return [(gpu.uuid, gpu.model) for gpu in source.open().gpus]
+        return list(source.open().gpus)
     except GpufinError:
         directory = state_directory or settings.state_directory
-        return [(gpu.uuid, gpu.model) for gpu in remembered_gpus(directory)]
+        return remembered_gpus(directory)
     finally:
         source.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where settings come from: the file that is watched, and what reads it again."""
+
+    path: Path | None
+    """None: nothing to watch."""
+    load: Callable[[], Settings]
 
 
 class Agent:
     """One running agent: made, run once, gone."""
 
-    def __init__(self, settings: Settings, source: DeviceSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        source: DeviceSource,
+        clock: Clock,
+        origin: Origin,
+    ) -> None:
         """Take the port, the state directory and the ledger.
+
+        ``origin`` says how the settings are read anew.
 
         Raises:
             GpufinError: one of them cannot be had.
@@ -89,7 +115,9 @@ class Agent:
         self._notifier = Notifier(os.environ)
         self._channel = listen(settings.host, settings.port)
         try:
-            self._store = SqliteLedger(settings.state_directory, source=source.kind)
+            self._store = SqliteLedger(
+                settings.state_directory, source=source.kind, machine_id=this_host().machine_id
+            )
         except GpufinError:
             self._channel.close()
             raise
@@ -108,10 +136,14 @@ class Agent:
             store=self._store,
             health=self._health,
         )
+        self._intensity_file = IntensityFile(clock)
+        self._reloader: Reloader[Settings] = Reloader(origin.path, origin.load, self._use, clock)
         self._jobs = Jobs(
             (
                 Job("prices", PRICE_CHECK_SECONDS, self._check_prices),
                 Job("clock", CLOCK_CHECK_SECONDS, self._check_clock),
+                Job("config", CONFIG_CHECK_SECONDS, self._reloader.poll),
+                Job("carbon", CARBON_CHECK_SECONDS, self._read_carbon),
             ),
             clock,
             self._health,
@@ -125,11 +157,11 @@ class Agent:
             health=self._health,
             facts=Facts(
                 source=source.kind,
-                ledger_id=recovered.ledger_id,
                 started_wall_ns=now.wall_ns,
                 stale_after_ns=STALE_INTERVALS * interval_ns,
             ),
             interval_ns=interval_ns,
+            config_health=lambda: self._reloader.health,
             on_turn=self._on_turn,
             on_clock_step=self._jobs.replan,
         )
@@ -138,6 +170,8 @@ class Agent:
         self._ready = False
         self._told_ns = 0
         self._unpriced: frozenset[str] = frozenset()
+        self._price_digests = recovered.price_digests
+        self._doubted: set[str] = set()
 
     def run(self) -> int:
         """Run until a signal or a failure; returns the exit code."""
@@ -151,9 +185,7 @@ class Agent:
         self._jobs.start()
         log.info("listening on http://%s:%d", self._settings.host, self._settings.port)
         while (woken := lifecycle.wait()) is lifecycle.Woken.RELOAD:
-            log.warning(
-                "SIGHUP: reloading is not supported yet; restart to apply a new configuration"
-            )
+            self._reloader.reload()
         self._notifier.stopping()
         self._stop.set()
         self._jobs.stop()
@@ -205,6 +237,34 @@ class Agent:
             self._told_ns = now_ns
             self._notifier.status(status_line(view))
 
+    def _use(self, settings: Settings) -> None:
+        """Go on with other settings, as far as a running process can."""
+        before = self._settings
+        fixed = [name for name in NEED_RESTART if getattr(settings, name) != getattr(before, name)]
+        table, zone = settings.policy.table, settings.policy.zone
+        if (table.currency, zone.key) != (before.policy.table.currency, before.policy.zone.key):
+            # Series and months of two currencies or calendars would mix in one process.
+            log.warning("a new currency or timezone needs a restart: nothing was changed")
+            return
+        if fixed:
+            log.warning("only a restart puts into force: %s", ", ".join(fixed))
+        with self._book_lock:
+            self._account.use(settings.policy)
+        self._doubted = set()
+        self._settings = replace(before, policy=settings.policy, carbon_file=settings.carbon_file)
+        self._read_carbon()
+
+    def _read_carbon(self) -> bool | None:
+        """Take the grid's intensity from its file; None when no file is configured."""
+        source = self._settings.carbon_file
+        if source is None:
+            return None
+        intensity = self._intensity_file.read(source.path, source.max_age_ns, source.intensity)
+        with self._book_lock:
+            emissions = self._account.policy.emissions
+            self._account.emissions = replace(emissions, intensity=intensity)
+        return intensity is not None
+
     def _check_clock(self) -> bool:
         """Whether the clock is synchronised: what waits for it after a reboot is filled then."""
         host = this_host()
@@ -217,11 +277,34 @@ class Agent:
         view = self._published.current()
         if view is None:
             return True
+        self._watch_records(view)
         unpriced = frozenset(card.identity.uuid for card in view.cards if card.price is None)
         for uuid in sorted(unpriced - self._unpriced):
             log.warning("%s has no price: its time is counted as unpriced", uuid)
         self._unpriced = unpriced
         return not unpriced
+
+    def _watch_records(self, view: View) -> None:
+        """Say once what is doubtful about the records in force."""
+        now = view.at.wall_ns // NANOSECONDS_PER_SECOND
+        for price in {card.price.id: card.price for card in view.cards if card.price}.values():
+            if price.id in self._doubted:
+                continue
+            known = self._price_digests.get(price.id)
+            if known and price.record and known != {price_digest(price.record)}:
+                log.warning(
+                    "the price record %s was edited in place: give a changed record a new id, or the "
+                    "ledger cannot tell what its rows cost",
+                    price.id,
+                )
+                self._doubted.add(price.id)
+            if price.retrieved_at is not None and now - price.retrieved_at > STALE_SECONDS:
+                log.warning(
+                    "the list price %s is %d days old: put in what your contract says",
+                    price.id,
+                    (now - price.retrieved_at) // 86_400,
+                )
+                self._doubted.add(price.id)
 
 
 def simulated(settings: Settings, *, apart: bool) -> Settings:

@@ -75,6 +75,14 @@ CATALOG: tuple[Metric, ...] = (
         per_card=1,
     ),
     Metric(
+        "gpufin_gpu_idle_exemption_info",
+        Kind.INFO,
+        "",
+        (*_CARD, "exemption"),
+        "The exemption under which the card is held or idle now; absent when none covers it.",
+        per_card=1,
+    ),
+    Metric(
         "gpufin_gpu_utilization_ratio",
         Kind.GAUGE,
         "ratio",
@@ -203,6 +211,29 @@ CATALOG: tuple[Metric, ...] = (
         per_card=1,
     ),
     Metric(
+        "gpufin_unpriced_energy_joules_total",
+        Kind.COUNTER,
+        "joules",
+        _CARD,
+        "Energy of owned cards at a time for which no tariff holds, so that its cost is not known.",
+        per_card=1,
+    ),
+    Metric(
+        "gpufin_carbon_grams_total",
+        Kind.COUNTER,
+        "grams",
+        _CARD,
+        "Carbon dioxide equivalent of the energy drawn since the agent started; absent unless configured.",
+        per_card=1,
+    ),
+    Metric(
+        "gpufin_carbon_intensity_grams_per_kilowatt_hour",
+        Kind.GAUGE,
+        "grams per kilowatt hour",
+        (),
+        "Carbon intensity in force, PUE not included; absent when it is not known.",
+    ),
+    Metric(
         "gpufin_team_cost_total",
         Kind.COUNTER,
         "currency",
@@ -221,7 +252,22 @@ CATALOG: tuple[Metric, ...] = (
         Kind.GAUGE,
         "currency",
         ("month", "team", "currency", "ledger"),
-        "The part of the month's cost in which cards were held or idle.",
+        "The part of the month's cost in which cards were held or idle and no exemption covered them.",
+    ),
+    Metric(
+        "gpufin_month_idle_avoidable_cost",
+        Kind.GAUGE,
+        "currency",
+        ("month", "team", "currency", "ledger"),
+        "The part of the month's idle cost that stops when a card is given back or switched off: rent "
+        "and energy; the rest is sunk.",
+    ),
+    Metric(
+        "gpufin_month_idle_exempt_cost",
+        Kind.GAUGE,
+        "currency",
+        ("month", "team", "currency", "ledger"),
+        "Cost of held and idle cards under an exemption: not part of the month's idle cost.",
     ),
     Metric(
         "gpufin_month_start_timestamp_seconds",
@@ -325,6 +371,27 @@ CATALOG: tuple[Metric, ...] = (
         _CARD,
         "Time filled into the ledger when this process started, for the time the agent was away.",
         per_card=1,
+    ),
+    Metric(
+        "gpufin_config_last_reload_successful",
+        Kind.GAUGE,
+        "",
+        (),
+        "1 when the configuration file is the one in force, 0 when it was found faulty and the old one kept.",
+    ),
+    Metric(
+        "gpufin_config_last_reload_success_timestamp_seconds",
+        Kind.GAUGE,
+        "seconds",
+        (),
+        "When the configuration in force was read.",
+    ),
+    Metric(
+        "gpufin_reference_price_timestamp_seconds",
+        Kind.GAUGE,
+        "seconds",
+        ("price_id",),
+        "Date of a list price that came with gpufin and is in force for a card here.",
     ),
     Metric(
         "gpufin_build_info", Kind.INFO, "", ("version", "python_version"), "The agent that answers."

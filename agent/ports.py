@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.ledger.batch import Batch, Recovered
+from agent.ledger.batch import Batch, News, Recovered
 from agent.samples.device import GpuIdentity, GpuSample
 from agent.samples.instant import Instant
 from agent.view import View
@@ -72,6 +72,14 @@ class LedgerStore(Protocol):
 
         Raises:
             LedgerError: nothing was written; try again later with the same sums.
+        """
+        ...
+
+    def news(self) -> News | None:
+        """What another program wrote since the last look, or None.
+
+        Raises:
+            LedgerError: it cannot be read now.
         """
         ...
 

@@ -32,3 +32,8 @@ def joules(millijoules: int) -> float:
 def ratio(percent: int) -> float:
     """Percent (0 to 100) as a ratio (0 to 1)."""
     return percent / 100
+
+
+def grams(nanograms: int) -> float:
+    """Nanograms as grams."""
+    return nanograms / 1_000_000_000

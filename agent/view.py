@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.cost.prices import Price
-from agent.ledger.entry import MonthKey
+from agent.ledger.entry import MonthKey, MonthSums
 from agent.ledger.period import Month
 from agent.samples.device import GpuFault, GpuIdentity, GpuSample
 from agent.samples.instant import Instant
@@ -36,6 +36,8 @@ class CardView:
     """
     team: str
     """The team it is given to, empty when none."""
+    exemption: str
+    """The exemption under which it is held or idle now, empty when none."""
     filled_ns: int | None
     """Time filled into the ledger when this process first saw it."""
 
@@ -47,6 +49,14 @@ class CollectorHealth:
     success: bool
     duration_seconds: float
     last_success_wall_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigHealth:
+    """When the configuration in force was read, and whether the file still is that one."""
+
+    read_at_wall_ns: int
+    successful: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +78,10 @@ class View:
     counters: CounterValues
     months: tuple[Month, ...]
     """This month and the last."""
-    month_cost: Mapping[MonthKey, tuple[int, int]]
-    """Key to (cost, idle cost) in nanos."""
+    month_cost: Mapping[MonthKey, MonthSums]
     energy_price_per_kwh: float | None
+    carbon_grams_per_kwh: float | None = None
+    config: ConfigHealth = field(default_factory=lambda: ConfigHealth(0))
     collectors: Mapping[str, CollectorHealth] = field(default_factory=dict)
     pending_entries: int = 0
     unreconciled_nanos: int = 0

@@ -4,20 +4,15 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from agent.cost.prices import (
-    FOREVER_NS,
-    Price,
-    PriceTable,
-    Tariff,
-    Tier,
-    rental_rates,
-    straight_line_rates,
-)
+from agent.cost.energy import EnergyPrice, Tariff
+from agent.cost.prices import Price, PriceTable, Tier
+from agent.cost.rates import FOREVER_NS, depreciation, hourly
 from agent.ledger.account import Account
 from agent.ledger.batch import Recovered
 from agent.ledger.entry import Component, EntryKey
 from agent.ledger.fill import Host
 from agent.ledger.policy import AccountPolicy
+from agent.ledger.posting import NO_EMISSIONS, Emissions
 from agent.samples.device import (
     FaultReason,
     GpuFault,
@@ -29,8 +24,11 @@ from agent.samples.device import (
 )
 from agent.samples.reading import Missing, Reading
 from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND
+from agent.usage.exemption import Exemption
+from agent.usage.match import CardMatch
 from agent.usage.state import CardState
 from agent.usage.team import TeamRule
+from agent.usage.timetable import Timetable, When
 
 SECOND = NANOSECONDS_PER_SECOND
 HOUR = NANOSECONDS_PER_HOUR
@@ -103,10 +101,8 @@ def a_rental(
     return Price(
         id=id,
         tier=tier,
-        currency="USD",
-        rates=rental_rates(Fraction(per_hour), Component.RENTAL),
-        uuid=uuid,
-        model=model if uuid or model else "*",
+        rates=(hourly(Fraction(per_hour), Component.RENTAL),),
+        match=CardMatch(uuid=uuid, model=model if uuid or model else "*"),
         valid_from_ns=valid_from_ns,
         valid_to_ns=valid_to_ns,
     )
@@ -120,30 +116,49 @@ def an_owned(
     cards: int = 8,
     in_service_ns: int = 0,
     end_of_life_ns: int = FOREVER_NS,
+    opex: str | None = None,
+    host_mw: int = 0,
 ) -> Price:
+    capital = depreciation(
+        Fraction(purchase) - Fraction(salvage),
+        cards=cards,
+        in_service_ns=in_service_ns,
+        end_of_life_ns=end_of_life_ns,
+        component=Component.CAPITAL,
+    )
     return Price(
         id=id,
         tier=Tier.OWNED,
-        currency="USD",
-        rates=straight_line_rates(
-            purchase=Fraction(purchase),
-            salvage=Fraction(salvage),
-            cards=cards,
-            in_service_ns=in_service_ns,
-            end_of_life_ns=end_of_life_ns,
-            component=Component.CAPITAL,
-        ),
-        model="*",
+        rates=(capital,) if opex is None else (capital, hourly(Fraction(opex), Component.OPEX)),
+        match=CardMatch(model="*"),
         bills_energy=True,
+        host_mw=host_mw,
     )
 
 
-A_TARIFF = Tariff(id="grid", currency="USD", per_kwh=Fraction("0.12"), pue=Fraction("1.4"))
+def a_tariff(
+    per_kwh: str | Fraction = "0.12",
+    *bands: tuple[When, str],
+    pue: str | Fraction = "1.4",
+    id: str = "grid",  # noqa: A002 - the record's own word
+    zone: ZoneInfo = UTC,
+    valid_from_ns: int = 0,
+    valid_to_ns: int = FOREVER_NS,
+) -> Tariff:
+    """Flat, or with ``bands`` of other prices."""
+    entries = tuple(
+        (when, EnergyPrice(f"{id}/{number}", Fraction(price), Fraction(pue)))
+        for number, (when, price) in enumerate(bands)
+    )
+    flat = EnergyPrice(id, Fraction(per_kwh), Fraction(pue))
+    timetable = Timetable(zone=zone, entries=entries, otherwise=flat)
+    return Tariff(id=id, bands=timetable, valid_from_ns=valid_from_ns, valid_to_ns=valid_to_ns)
 
 
-def a_table(*prices: Price, tariff: Tariff | None = A_TARIFF) -> PriceTable:
-    """A rental of 2.50 an hour unless told."""
-    return PriceTable(prices or (a_rental(),), currency="USD", tariff=tariff)
+def a_table(*prices: Price, tariffs: Sequence[Tariff] | None = None) -> PriceTable:
+    """A rental of 2.50 an hour, and 0.12 for a kWh at a PUE of 1.4, unless told."""
+    chosen = (a_tariff(),) if tariffs is None else tariffs
+    return PriceTable(prices or (a_rental(),), currency="USD", tariffs=chosen)
 
 
 def a_policy(
@@ -151,14 +166,19 @@ def a_policy(
     zone: ZoneInfo = UTC,
     teams: Iterable[TeamRule] = (),
     retired: Iterable[str] = (),
+    tariffs: Sequence[Tariff] | None = None,
+    exemptions: Iterable[Exemption] = (),
+    emissions: Emissions = NO_EMISSIONS,
     max_down_rented_ns: int = HOUR,
     max_down_owned_ns: int = 30 * 24 * HOUR,
 ) -> AccountPolicy:
     return AccountPolicy(
-        table=a_table(*prices),
+        table=a_table(*prices, tariffs=tariffs),
         zone=zone,
         teams=tuple(teams),
         retired=frozenset(retired),
+        exemptions=tuple(exemptions),
+        emissions=emissions,
         max_down_rented_ns=max_down_rented_ns,
         max_down_owned_ns=max_down_owned_ns,
     )

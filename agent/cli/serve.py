@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from agent.app import Agent, driver_answers, simulated, source_of
+from agent.app import Agent, Origin, driver_answers, simulated, source_of
 from agent.config.decode import Settings, load_settings, settings_of
 from agent.config.schema import Config
 from agent.devices.simulated.models import MODELS
@@ -54,15 +54,19 @@ def run(
 ) -> int:
     """Run the agent on this node."""
     _log_to_stderr()
-    settings = _overridden(load_settings(config_path), state_directory, listen)
+
+    def load() -> Settings:
+        return _overridden(load_settings(config_path), state_directory, listen)
+
+    settings = load()
     if simulate_without_driver and settings.source == "nvml":
         answers, why = driver_answers()
         if answers:
             click.echo(f"gpufin: NVML answers: {why}", err=True)
         else:
             click.echo(f"gpufin: no GPU here ({why}): running the simulated node", err=True)
-            settings = simulated(settings, apart=True)
-    return _serve(settings)
+            return _serve(Origin(config_path, lambda: simulated(load(), apart=True)))
+    return _serve(Origin(config_path, load), settings)
 
 
 @click.command()
@@ -115,19 +119,25 @@ def demo(  # noqa: PLR0913 - one a command line option
 ) -> int:
     """Run the agent on a simulated node: no GPU needed."""
     _log_to_stderr()
-    settings = _demo_settings() if config_path is None else load_settings(config_path)
-    settings = simulated(_overridden(settings, state_directory, listen), apart=False)
+
+    def load() -> Settings:
+        settings = _demo_settings() if config_path is None else load_settings(config_path)
+        return simulated(_overridden(settings, state_directory, listen), apart=False)
+
     node = SimulatedNode(seed=seed, cards=demo_cards(cards, models), time_scale=time_scale)
     if vllm_port is not None:
         engine = VllmServer(SystemClock(), node, port=vllm_port)
         engine.start()
         logging.getLogger(__name__).info("simulated vLLM metrics at %s", engine.url)
-    return _serve(settings, node)
+    return _serve(Origin(config_path, load), node=node)
 
 
-def _serve(settings: Settings, node: SimulatedNode | None = None) -> int:
+def _serve(
+    origin: Origin, settings: Settings | None = None, node: SimulatedNode | None = None
+) -> int:
     clock = SystemClock()
-    return Agent(settings, source_of(settings, clock, node), clock).run()
+    settings = settings or origin.load()
+    return Agent(settings, source_of(settings, clock, node), clock, origin).run()
 
 
 def _overridden(settings: Settings, state_directory: Path | None, listen: str | None) -> Settings:

@@ -1,6 +1,7 @@
 """From a YAML file to a checked model; every fault of the file is reported at once."""
 
 import difflib
+import re
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_FILE_BYTES = 1_000_000
 
+_APART = frozenset({"prices", "teams", "idle_exemptions"})
+"""Lists whose records can be judged without the faulty ones among them."""
 _KINDS = frozenset({"rented", "owned"})
 _PLAINLY = {
     "missing": "is missing",
@@ -61,6 +64,8 @@ def load(
         config = model.model_validate(document)
     except ValidationError as error:
         faults = [_fault(path, each, model) for each in error.errors(include_url=False)]
+        if check is not None:
+            faults += _faults_of_the_rest(path, document, error, model, check)
         raise ConfigError(faults) from None
     found = [] if check is None else check(config)
     if found:
@@ -68,7 +73,39 @@ def load(
     return config
 
 
-def _parse(path: Path) -> object:
+def _faults_of_the_rest(
+    path: Path,
+    document: dict[str, Any],
+    error: ValidationError,
+    model: type[M],
+    check: Callable[[M], list[tuple[str, str]]],
+) -> list[Fault]:
+    """What is wrong across records, as far as records that are good by themselves tell."""
+    bad: dict[str, set[int]] = {}
+    for each in error.errors(include_url=False):
+        key, number = (*each["loc"], None, None)[:2]
+        if key not in _APART or not isinstance(number, int):
+            return []  # without this key the rest would be judged by what is not there
+        bad.setdefault(str(key), set()).add(number)
+    kept = {
+        key: [n for n in range(len(document[key])) if n not in gone] for key, gone in bad.items()
+    }
+    rest = document | {key: [document[key][n] for n in numbers] for key, numbers in kept.items()}
+
+    def as_written(key: str) -> str:
+        found = re.match(r"(\w+)\[(\d+)\]", key)
+        if found is None or found[1] not in kept:
+            return key
+        return f"{found[1]}[{kept[found[1]][int(found[2])]}]{key[found.end() :]}"
+
+    try:
+        found = check(model.model_validate(rest))
+    except ValidationError:
+        return []
+    return [Fault(str(path), as_written(key), problem) for key, problem in found]
+
+
+def _parse(path: Path) -> dict[str, Any]:
     file = str(path)
     try:
         with path.open("rb") as stream:

@@ -1,22 +1,24 @@
-"""Dated price records, and which of them holds for a card at a moment.
+"""Dated price records, and which terms hold for a card at a moment.
 
 A record is a set of rates over time, whatever it was made from: a rental is one rate, an owned card
-one rate for its capital and the electricity it draws.
-Two records of one level never hold for one card at once (``overlaps``); a card named by its UUID
-takes precedence over a model.
+its capital, its running cost and the electricity it draws.
+Two records that name cards equally closely never hold for one card at once (``overlaps``).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from fractions import Fraction
+from itertools import pairwise
 
-from agent.money import NANOS_PER_UNIT, nanos_per
-from agent.units import MILLIJOULES_PER_KILOWATT_HOUR, NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND
+from agent.cost.energy import EnergyPrice, Tariff
+from agent.cost.rates import FOREVER_NS, TimeRate
+from agent.money import NANOS_PER_UNIT
+from agent.samples.device import GpuIdentity
+from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND
+from agent.usage.match import CardMatch
 
-FOREVER_NS = 2**62
-"""A moment after every other (the year 2116): the end of a record without an end."""
+HOUR_SECONDS = 3_600
 
 
 class Tier(StrEnum):
@@ -28,181 +30,169 @@ class Tier(StrEnum):
     OWNED = "owned"
 
 
-@dataclass(frozen=True, slots=True)
-class TimeRate:
-    """Money for time: 1e-9 of the currency for each nanosecond of [from_ns, to_ns), UTC."""
-
-    component: str
-    nanos_per_ns: Fraction
-    from_ns: int
-    to_ns: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """One record, valid in [valid_from_ns, valid_to_ns), UTC nanoseconds since 1970.
 
-    Exactly one of ``uuid`` and ``model`` (a glob over NVML's name) is set.
-    ``source`` says where the figure comes from, for people.
+    A record in another currency is several of one id, one for each exchange rate.
     """
 
     id: str
     tier: Tier
-    currency: str
     rates: tuple[TimeRate, ...]
-    uuid: str | None = None
-    model: str | None = None
+    match: CardMatch
     valid_from_ns: int = 0
     valid_to_ns: int = FOREVER_NS
     bills_energy: bool = False
     """Electricity comes on top (owned cards); a rental price contains it."""
+    host_mw: int = 0
+    """The card's share of the power that its host draws beside the cards."""
+    reference: bool = False
+    """A list price of the table that comes with gpufin: it gives way to every record of the operator."""
+    retrieved_at: int | None = None
+    """When a list price was looked up (UTC seconds since 1970); None for the operator's own records."""
     source: str = ""
-
-    def matches(self, uuid: str, model: str) -> bool:
-        """Whether the record speaks of this card."""
-        if self.uuid is not None:
-            return self.uuid == uuid
-        return self.model is not None and fnmatchcase(model, self.model)
+    """Where the figure comes from, for people."""
+    record: str = ""
+    """The record as JSON: kept with the ledger, so that a later edit of it is noticed."""
 
     def holds(self, wall_ns: int) -> bool:
         """Whether the record is valid at a moment."""
         return self.valid_from_ns <= wall_ns < self.valid_to_ns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tariff:
-    """What electricity costs: flat, with the power usage effectiveness (PUE, 1 or more) of the site."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for a card in [start_ns, end_ns) of one hour: nothing in it changes within.
 
-    id: str
-    currency: str
-    per_kwh: Fraction
-    pue: Fraction
-
-    @property
-    def nanos_per_mj(self) -> Fraction:
-        """1e-9 of the currency for one millijoule at the board."""
-        return nanos_per(self.per_kwh * self.pue, MILLIJOULES_PER_KILOWATT_HOUR)
-
-
-def rental_rates(per_hour: Fraction, component: str) -> tuple[TimeRate, ...]:
-    """The rate of a rental at ``per_hour`` units of the currency for one card."""
-    return (TimeRate(component, nanos_per(per_hour, NANOSECONDS_PER_HOUR), 0, FOREVER_NS),)
-
-
-def straight_line_rates(
-    *,
-    purchase: Fraction,
-    salvage: Fraction,
-    cards: int,
-    in_service_ns: int,
-    end_of_life_ns: int,
-    component: str,
-) -> tuple[TimeRate, ...]:
-    """Depreciation of ``cards`` cards bought together, for one card: (purchase - salvage) over the life.
-
-    The life is its exact nanoseconds, leap days included; after it the rate is zero, never negative.
+    ``price`` None: unpriced.  ``energy`` None: energy costs nothing on top, or, when ``price`` bills
+    it, no tariff holds.
     """
-    life_ns = end_of_life_ns - in_service_ns
-    rate = nanos_per((purchase - salvage) / cards, life_ns)
-    return (TimeRate(component, rate, in_service_ns, end_of_life_ns),)
+
+    start_ns: int
+    end_ns: int
+    price: Price | None
+    rates: tuple[TimeRate, ...]
+    energy: EnergyPrice | None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was worked out of one card: its candidates, and the terms of the hour asked for last."""
+
+    candidates: tuple[Price, ...]
+    hour: int = -1
+    terms: tuple[Terms, ...] = ()
+    shown: dict[Fraction, float] = field(default_factory=dict)
 
 
 class PriceTable:
-    """All records and the tariff of one currency; answers which record holds for a card."""
+    """All records and tariffs of one currency, for a node with labels."""
 
     def __init__(
-        self, prices: Sequence[Price], *, currency: str, tariff: Tariff | None = None
+        self,
+        prices: Sequence[Price],
+        *,
+        currency: str,
+        tariffs: Sequence[Tariff] = (),
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.prices = tuple(prices)
         self.currency = currency
-        self.tariff = tariff
-        self._candidates: dict[tuple[str, str], tuple[Price, ...]] = {}
-        self._cuts: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._shown: dict[Fraction, float] = {}
-        """Rates as floats for an hour, or for energy for a milliwatt over an hour."""
+        self.tariffs = tuple(tariffs)
+        self.labels = dict(labels or {})
+        self._known: dict[GpuIdentity, _Known] = {}
 
-    def candidates(self, uuid: str, model: str) -> tuple[Price, ...]:
-        """The records that speak of a card, those that name its UUID first."""
-        key = (uuid, model)
-        found = self._candidates.get(key)
-        if found is None:
-            matching = [price for price in self.prices if price.matches(uuid, model)]
-            found = tuple(sorted(matching, key=lambda price: price.uuid is None))
-            self._candidates[key] = found
-        return found
+    def candidates(self, card: GpuIdentity) -> tuple[Price, ...]:
+        """The records that speak of a card, the one that names it most closely first."""
+        return self._of(card).candidates
 
-    def at(self, uuid: str, model: str, wall_ns: int) -> Price | None:
+    def at(self, card: GpuIdentity, wall_ns: int) -> Price | None:
         """The record that holds for a card at a moment, or None: unpriced."""
-        for price in self.candidates(uuid, model):
-            if price.holds(wall_ns):
-                return price
-        return None
+        holding = (price for price in self._of(card).candidates if price.holds(wall_ns))
+        return next(holding, None)
 
-    def cuts(self, uuid: str, model: str) -> tuple[int, ...]:
-        """Every moment (UTC nanoseconds) at which a rate for the card may change."""
-        key = (uuid, model)
-        found = self._cuts.get(key)
-        if found is None:
-            moments = {
-                moment
-                for price in self.candidates(uuid, model)
-                for moment in (
-                    price.valid_from_ns,
-                    price.valid_to_ns,
-                    *(edge for rate in price.rates for edge in (rate.from_ns, rate.to_ns)),
-                )
-            }
-            found = tuple(sorted(moments - {0, FOREVER_NS}))
-            self._cuts[key] = found
-        return found
+    def tariff_at(self, wall_ns: int) -> EnergyPrice | None:
+        """What energy costs at a moment, or None: no tariff holds."""
+        return next((tariff.at(wall_ns) for tariff in self.tariffs if tariff.holds(wall_ns)), None)
 
-    def rate_per_hour(self, price: Price, wall_ns: int, power_mw: int | None) -> float:
-        """What a card costs for an hour at this moment, in the currency; for showing only."""
-        per_hour = sum(
-            self._per_hour(rate.nanos_per_ns)
-            for rate in price.rates
-            if rate.from_ns <= wall_ns < rate.to_ns
-        )
-        if price.bills_energy and self.tariff is not None and power_mw is not None:
-            per_hour += self._per_hour(self.tariff.nanos_per_mj / NANOSECONDS_PER_SECOND) * power_mw
-        return per_hour
+    def terms(self, card: GpuIdentity, hour: int) -> tuple[Terms, ...]:
+        """The terms of the UTC hour that begins at ``hour`` (seconds since 1970), without a gap."""
+        known = self._of(card)
+        if known.hour != hour:
+            known.terms = tuple(self._terms(card, known.candidates, hour))
+            known.hour = hour
+        return known.terms
 
-    def _per_hour(self, nanos_per_ns: Fraction) -> float:
-        shown = self._shown.get(nanos_per_ns)
-        if shown is None:
-            shown = float(nanos_per_ns * NANOSECONDS_PER_HOUR / NANOS_PER_UNIT)
-            self._shown[nanos_per_ns] = shown
-        return shown
+    def rate_per_hour(self, card: GpuIdentity, wall_ns: int, power_mw: int | None) -> float | None:
+        """What a card costs for an hour at this moment, in the currency; for showing only.
+
+        None: unpriced, or its energy is paid for and its power or the tariff is not known.
+        """
+        hour = wall_ns // NANOSECONDS_PER_HOUR * HOUR_SECONDS
+        terms = next(each for each in self.terms(card, hour) if wall_ns < each.end_ns)
+        if terms.price is None:
+            return None
+        known = self._of(card)
+        per_hour = sum(_per_hour(known, rate.nanos_per_ns) for rate in terms.rates)
+        if not terms.price.bills_energy:
+            return per_hour
+        if terms.energy is None or power_mw is None:
+            return None
+        per_mw = _per_hour(known, terms.energy.nanos_per_mj / NANOSECONDS_PER_SECOND)
+        return per_hour + per_mw * (power_mw + terms.price.host_mw)
+
+    def _of(self, card: GpuIdentity) -> _Known:
+        known = self._known.get(card)
+        if known is None:
+            matching = (price for price in self.prices if price.match.matches(card, self.labels))
+            ranked = sorted(matching, key=lambda price: (price.reference, price.match.level))
+            known = self._known[card] = _Known(tuple(ranked))
+        return known
+
+    def _terms(self, card: GpuIdentity, candidates: Iterable[Price], hour: int) -> Iterator[Terms]:
+        start_ns = hour * NANOSECONDS_PER_SECOND
+        end_ns = start_ns + NANOSECONDS_PER_HOUR
+        edges = {start_ns, end_ns}
+        for price in candidates:
+            edges |= {price.valid_from_ns, price.valid_to_ns}
+            edges |= {edge for rate in price.rates for edge in (rate.from_ns, rate.to_ns)}
+        for tariff in self.tariffs:
+            edges |= {tariff.valid_from_ns, tariff.valid_to_ns}
+            edges |= {moment * NANOSECONDS_PER_SECOND for moment in tariff.bands.changes(hour)}
+        inside = sorted(edge for edge in edges if start_ns <= edge <= end_ns)
+        for from_ns, to_ns in pairwise(inside):
+            holding = self.at(card, from_ns)
+            if holding is None:
+                yield Terms(from_ns, to_ns, None, (), None)
+                continue
+            rates = tuple(rate for rate in holding.rates if rate.holds(from_ns))
+            energy = self.tariff_at(from_ns) if holding.bills_energy else None
+            yield Terms(from_ns, to_ns, holding, rates, energy)
+
+
+def _per_hour(known: _Known, nanos_per_ns: Fraction) -> float:
+    shown = known.shown.get(nanos_per_ns)
+    if shown is None:
+        shown = float(nanos_per_ns * NANOSECONDS_PER_HOUR / NANOS_PER_UNIT)
+        known.shown[nanos_per_ns] = shown
+    return shown
 
 
 def overlaps(prices: Sequence[Price]) -> list[tuple[Price, Price]]:
-    """Pairs of records that can hold for one card at the same moment, at the same level."""
+    """Pairs of different records that can hold for one card at once and name it equally closely."""
+    levels: dict[object, list[Price]] = {}
+    for price in prices:
+        # Records of one card are compared among themselves only: there may be thousands.
+        levels.setdefault((price.match.level, price.match.uuid), []).append(price)
     return [
         (first, second)
-        for number, first in enumerate(prices)
-        for second in prices[number + 1 :]
-        if first.valid_from_ns < second.valid_to_ns
+        for level in levels.values()
+        for number, first in enumerate(level)
+        for second in level[number + 1 :]
+        if first.id != second.id
+        and first.valid_from_ns < second.valid_to_ns
         and second.valid_from_ns < first.valid_to_ns
-        and _same_card(first, second)
+        and first.reference == second.reference
+        and first.match.meets(second.match)
     ]
-
-
-def _same_card(first: Price, second: Price) -> bool:
-    if first.uuid is not None or second.uuid is not None:
-        return first.uuid == second.uuid
-    return globs_intersect(first.model or "", second.model or "")
-
-
-def globs_intersect(first: str, second: str) -> bool:
-    """Whether some name matches both globs of ``*`` and ``?`` (no character classes)."""
-    row = [True] + [False] * len(second)
-    for column, char in enumerate(second, 1):
-        row[column] = row[column - 1] and char == "*"
-    for char in first:
-        above, row = row, [row[0] and char == "*"]
-        for column, other in enumerate(second, 1):
-            if "*" in (char, other):
-                row.append(above[column] or row[column - 1])
-            else:
-                row.append(above[column - 1] and (char == other or "?" in (char, other)))
-    return row[-1]

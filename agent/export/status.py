@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import agent
-from agent.ledger.entry import MonthKey
+from agent.ledger.entry import MonthKey, MonthSums
 from agent.money import units
 from agent.samples.device import GpuSample
 from agent.samples.reading import Missing
@@ -42,7 +42,8 @@ def _node(view: View) -> dict[str, Any]:
         for key, sums in view.month_cost.items()
         if key.month == month.label and key.currency == view.currency
     }
-    cost, idle = (sum(sums[column] for sums in this_month.values()) for column in (0, 1))
+    cost = sum(sums.cost for sums in this_month.values())
+    idle = sum(sums.idle for sums in this_month.values())
     rates = [card.rate_per_hour for card in view.cards if card.rate_per_hour is not None]
     unpriced = sum(card.price is None for card in view.cards)
     return {
@@ -99,10 +100,10 @@ def _rate(card: CardView) -> str:
     return NO_VALUE if card.rate_per_hour is None else f"{card.rate_per_hour:,.2f}"
 
 
-def _teams(months: dict[MonthKey, tuple[int, int]]) -> list[dict[str, str]]:
+def _teams(months: dict[MonthKey, MonthSums]) -> list[dict[str, str]]:
     return [
-        {"name": key.team, "cost": f"{units(cost):,.2f}", "idle": f"{units(idle):,.2f}"}
-        for key, (cost, idle) in months.items()
+        {"name": key.team, "cost": f"{units(sums.cost):,.2f}", "idle": f"{units(sums.idle):,.2f}"}
+        for key, sums in months.items()
     ]
 
 

@@ -4,22 +4,30 @@
 clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thread shares a lock.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.cost.prices import Price
-from agent.ledger.batch import Batch, KnownGpu, Recovered
+from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.book import Counters, Months, Pending
 from agent.ledger.card import Away, Card, UnfilledEnergy, report_of
-from agent.ledger.entry import Component, Entry
+from agent.ledger.counting import count, count_missing, start_counters
+from agent.ledger.entry import Entry
 from agent.ledger.fill import Host, NotFilled, counter_goes_on, gap_to_fill
 from agent.ledger.policy import AccountPolicy
-from agent.ledger.posting import Interval, Remainders, post, post_energy, post_time
+from agent.ledger.posting import (
+    Books,
+    Interval,
+    Remainders,
+    post,
+    post_energy,
+    post_time,
+)
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
 from agent.samples.instant import Instant
-from agent.units import seconds
-from agent.usage.energy import EnergyAnomaly, EnergyMeter, EnergyMethod, EnergyStep, advance
-from agent.usage.state import CardState, next_activity
+from agent.units import NANOSECONDS_PER_SECOND, seconds
+from agent.usage.energy import EnergyMeter, EnergyMethod, EnergyStep, advance
+from agent.usage.exemption import exemption_of
+from agent.usage.state import IDLE_STATES, CardState, next_activity
 from agent.usage.team import team_charged, team_of
 
 _GONE = frozenset({FaultReason.LOST, FaultReason.VANISHED})
@@ -31,12 +39,16 @@ class Account:
 
     def __init__(self, policy: AccountPolicy, recovered: Recovered, host: Host) -> None:
         self.policy = policy
+        self.ledger_id = recovered.ledger_id
+        """Empty while the ledger cannot be opened: its months are not known then."""
         self.counters = Counters()
         self.months = Months(recovered.months)
         self.pending = Pending()
         self.cards: dict[str, Card] = {}
         self.notes: list[str] = []
         """What the operator should know of the last tick; the runtime logs it."""
+        self._late_notes: list[str] = []
+        """Of what happened between two ticks."""
         self.host = host
         """Replaced by the runtime when the clock has become synchronised."""
         self._recovered_nanos = self.months.total()
@@ -45,11 +57,15 @@ class Account:
         self._checkpoints = dict(recovered.checkpoints)
         self._known = tuple(recovered.gpus.values())
         self._gone: set[str] = set()
+        self._retired = recovered.retired
+        self._corrected_nanos = 0
+        self.emissions = policy.emissions
+        """Replaced by the runtime when the carbon intensity of a file changes."""
         self._last = Instant(0, 0)
 
     def advance(self, node: NodeSample, now: Instant) -> None:
         """Book the time since the last call for every expected card."""
-        self.notes = []
+        self.notes, self._late_notes = self._late_notes, []
         for known in self._known:
             self._adopt(known.identity, known.last_seen_wall_ns, now)
         self._known = ()
@@ -69,9 +85,31 @@ class Account:
             self._give_up_on(card, now)
         self._last = now
 
+    def use(self, policy: AccountPolicy) -> None:
+        """Go on under another policy; what is booked stays as it is."""
+        self.policy = policy
+        self.emissions = policy.emissions
+        for card in self.cards.values():
+            card.given_to = self._team_of(card.identity)
+            start_counters(self.counters, card, policy.table, carbon=self.emissions.expected)
+        self._retire()
+
+    def resync(self, news: News) -> None:
+        """Take up what another program wrote into the ledger: corrections, retired cards.
+
+        Its months are the sums that the ledger holds now; what waits for a flush comes on top.
+        """
+        before = self.months.total()
+        self.ledger_id = news.ledger_id
+        self.months = Months(news.months)
+        self.months.add(self.pending.entries())
+        self._corrected_nanos += self.months.total() - before
+        self._retired = news.retired
+        self._retire()
+
     def price_of(self, card: Card, wall_ns: int) -> Price | None:
         """The price record that holds for a card at a moment."""
-        return self.policy.table.at(card.identity.uuid, card.identity.model, wall_ns)
+        return self.policy.table.at(card.identity, wall_ns)
 
     @property
     def unreconciled_nanos(self) -> int:
@@ -83,7 +121,10 @@ class Account:
         others = (
             self.counters.total("gpufin_cost_component_total"),
             self.counters.total("gpufin_team_cost_total"),
-            self.months.total() - self._recovered_nanos - self._filled_nanos,
+            self.months.total()
+            - self._recovered_nanos
+            - self._filled_nanos
+            - self._corrected_nanos,
         )
         return max(abs(cost - other) for other in others)
 
@@ -97,7 +138,27 @@ class Account:
             remainders=dict(self._remainders),
             gpus=[KnownGpu(card.identity, card.last_seen_wall_ns) for card in self.cards.values()],
             gone=sorted(self._gone),
+            prices={
+                price.id: price.record
+                for card in self.cards.values()
+                for price in self.policy.table.candidates(card.identity)
+                if price.record
+            },
         )
+
+    def exemption_of(self, card: Card, state: CardState, wall_ns: int) -> str:
+        """The exemption under which a card is held or idle, or empty."""
+        if state not in IDLE_STATES or not self.policy.exemptions:
+            return ""
+        labels, rules = self.policy.table.labels, self.policy.exemptions
+        return exemption_of(
+            card.identity, card.given_to, labels, rules, wall_ns // NANOSECONDS_PER_SECOND
+        )
+
+    @property
+    def _books(self) -> Books:
+        policy = self.policy
+        return Books(policy.table, policy.zone, self._remainders, self.emissions)
 
     # ---- a card's time and energy
 
@@ -116,12 +177,12 @@ class Account:
             card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_wall_ns=None)
         if isinstance(card.report, GpuFault) and card.report.reason in _GONE:
             card.down_ns += elapsed_ns
-        self._count_missing(card)
+        count_missing(self.counters, card)
         interval = self._interval(
             card, now.wall_ns - elapsed_ns, now.wall_ns, self._meter_energy(card)
         )
-        entries = post(interval, self.policy.table, self.policy.zone, self._remainders)
-        self._count(card, interval, entries)
+        entries = post(interval, self._books)
+        count(self.counters, card, interval, entries)
         self._keep(entries)
 
     def _meter_energy(self, card: Card) -> EnergyStep:
@@ -147,40 +208,13 @@ class Account:
             gpu=card.identity,
             team=team_charged(card.given_to, state),
             state=state,
+            exempt=self.exemption_of(card, state, start_ns),
             start_wall_ns=start_ns,
             end_wall_ns=end_ns,
             energy_mj=step.millijoules,
             energy_method=step.method,
             filled=filled,
         )
-
-    def _count(self, card: Card, interval: Interval, entries: Iterable[Entry]) -> None:
-        add, labels, state = self.counters.add, card.labels, interval.state
-        duration_ns = interval.end_wall_ns - interval.start_wall_ns
-        add("gpufin_gpu_state_seconds_total", (*labels, state), duration_ns)
-        if interval.energy_mj is not None:
-            add("gpufin_gpu_energy_joules_total", labels, interval.energy_mj)
-        for entry in entries:
-            key = entry.key
-            if key.component == Component.UNPRICED:
-                add("gpufin_unpriced_seconds_total", labels, entry.quantity)
-            elif key.price_id:
-                add("gpufin_cost_total", (*labels, state, key.currency), entry.nanos)
-                add(
-                    "gpufin_cost_component_total",
-                    (*labels, key.component, key.currency),
-                    entry.nanos,
-                )
-                team = (key.team, key.model, state, key.currency)
-                add("gpufin_team_cost_total", team, entry.nanos)
-
-    def _count_missing(self, card: Card) -> None:
-        name, report = "gpufin_gpu_missing_readings_total", card.report
-        if isinstance(report, GpuFault):
-            self.counters.add(name, (*card.labels, "all", report.reason), 1)
-            return
-        for reading, reason in report.missing():
-            self.counters.add(name, (*card.labels, reading, reason), 1)
 
     def _keep(self, entries: list[Entry]) -> None:
         self.months.add(entries)
@@ -189,22 +223,25 @@ class Account:
     # ---- cards come and go
 
     def _adopt(self, identity: GpuIdentity, last_seen_wall_ns: int, now: Instant) -> None:
-        if identity.uuid in self.policy.retired:
+        if identity.uuid in self.policy.retired | self._retired:
             self._gone.add(identity.uuid)
             return
         self._gone.discard(identity.uuid)
         card = Card(
             identity=identity,
-            given_to=team_of(identity.uuid, identity.model, self.policy.teams),
+            given_to=self._team_of(identity),
             last_seen_wall_ns=last_seen_wall_ns,
             booked_until_boottime_ns=now.boottime_ns,
             report=GpuFault(identity.uuid, FaultReason.FAILED),
         )
         self.cards[identity.uuid] = card
-        self._start_counters(card)
+        start_counters(self.counters, card, self.policy.table, carbon=self.emissions.expected)
         checkpoint = self._checkpoints.pop(identity.uuid, None)
         if checkpoint is not None:
             card.away = Away(checkpoint, now.boottime_ns)
+
+    def _team_of(self, identity: GpuIdentity) -> str:
+        return team_of(identity, self.policy.table.labels, self.policy.teams)
 
     def _recognise(self, card: Card, identity: GpuIdentity) -> None:
         if identity == card.identity:
@@ -216,31 +253,20 @@ class Account:
             self.counters.relabel(card.labels, (identity.uuid, str(identity.index)))
         card.identity = identity
 
-    def _start_counters(self, card: Card) -> None:
-        add, labels, currency = self.counters.add, card.labels, self.policy.table.currency
-        for state in CardState:
-            add("gpufin_gpu_state_seconds_total", (*labels, state), 0)
-        for anomaly in EnergyAnomaly:
-            add("gpufin_gpu_energy_anomalies_total", (*labels, anomaly), 0)
-        candidates = self.policy.table.candidates(card.identity.uuid, card.identity.model)
-        add("gpufin_unpriced_seconds_total", labels, 0)
-        components = {rate.component for price in candidates for rate in price.rates}
-        if self.policy.table.tariff is not None and any(price.bills_energy for price in candidates):
-            components.add(Component.ENERGY)
-        for component in components:
-            add("gpufin_cost_component_total", (*labels, component, currency), 0)
-        for state in CardState if candidates else ():
-            add("gpufin_cost_total", (*labels, state, currency), 0)
-            team = team_charged(card.given_to, state)
-            add("gpufin_team_cost_total", (team, card.identity.model, state, currency), 0)
-
     def _give_up_on(self, card: Card, now: Instant) -> None:
         if card.down_ns <= self.policy.longest_down_ns(self.price_of(card, now.wall_ns)):
             return
+        self.notes.append(self._drop(card, "it was down for max_down"))
+
+    def _retire(self) -> None:
+        for uuid in self.cards.keys() & (self.policy.retired | self._retired):
+            self._late_notes.append(self._drop(self.cards[uuid], "it is retired"))
+
+    def _drop(self, card: Card, why: str) -> str:
         del self.cards[card.identity.uuid]
         self._gone.add(card.identity.uuid)
         self.counters.forget(card.labels)
-        self.notes.append(f"{card.identity.uuid}: not expected any more, it was down for max_down")
+        return f"{card.identity.uuid}: not expected any more, {why}"
 
     # ---- the time when the agent was away: into the ledger and its months, never into a counter
 
@@ -272,9 +298,7 @@ class Account:
             end_ns = max(start_ns, min(end_ns, card.last_seen_wall_ns + longest_ns))
         nothing = EnergyStep(None, EnergyMethod.NONE)
         interval = self._interval(card, start_ns, end_ns, nothing, filled=True)
-        self._keep_filled(
-            post_time(interval, self.policy.table, self.policy.zone, self._remainders)
-        )
+        self._keep_filled(post_time(interval, self._books))
         card.filled_ns = end_ns - start_ns
         self.notes.append(f"{uuid}: filled {seconds(card.filled_ns):.1f} s since the last run")
         if counter_goes_on(checkpoint, self.host):
@@ -291,6 +315,4 @@ class Account:
 
     def _fill_energy(self, card: Card, gap: UnfilledEnergy, step: EnergyStep) -> None:
         interval = self._interval(card, gap.start_wall_ns, gap.end_wall_ns, step, filled=True)
-        self._keep_filled(
-            post_energy(interval, self.policy.table, self.policy.zone, self._remainders)
-        )
+        self._keep_filled(post_energy(interval, self._books))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agent.ledger.entry import EntryKey, MonthKey
+from agent.ledger.entry import EntryKey, MonthKey, MonthSums
 from agent.ledger.fill import Checkpoint
 from agent.ledger.posting import Remainders
 from agent.samples.device import GpuIdentity
@@ -27,13 +27,15 @@ class Batch:
     gpus: Sequence[KnownGpu]
     gone: Sequence[str] = ()
     """Cards that are not expected any more: their checkpoint must not be filled from again."""
+    prices: Mapping[str, str] = field(default_factory=dict)
+    """Price records in use: id to the record as JSON, kept so that a later edit of it is noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
     """What the ledger knows when the agent starts.
 
-    ``months`` holds (cost, idle cost) in nanos of every month: a clock that is wrong at the start
+    ``months`` holds the sums of every month: a clock that is wrong at the start
     steps into another month later.
     """
 
@@ -41,4 +43,17 @@ class Recovered:
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
     remainders: Remainders = field(default_factory=dict)
     gpus: Mapping[str, KnownGpu] = field(default_factory=dict)
-    months: Mapping[MonthKey, tuple[int, int]] = field(default_factory=dict)
+    months: Mapping[MonthKey, MonthSums] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
+    """Cards that left for good, as told by ``gpufin inventory retire``."""
+    price_digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Digests of the records that were used under each price id; two: it was edited in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What the ledger holds after another program wrote into it, or after it was opened late."""
+
+    ledger_id: str
+    months: Mapping[MonthKey, MonthSums]
+    retired: frozenset[str]

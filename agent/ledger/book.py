@@ -1,9 +1,16 @@
 """The running sums of this process: counters from zero, months from the ledger, rows to be written."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from agent.ledger.entry import Component, Entry, EntryKey, MonthKey
+from agent.ledger.entry import (
+    AVOIDABLE_COMPONENTS,
+    MONEY_COMPONENTS,
+    Entry,
+    EntryKey,
+    MonthKey,
+    MonthSums,
+)
 from agent.usage.state import IDLE_STATES
 
 
@@ -45,33 +52,42 @@ class Counters:
 
 
 class Months:
-    """Cost and idle cost of each month, team and currency: gauges that survive restarts."""
+    """What each month, team and currency cost: gauges that survive restarts."""
 
-    def __init__(self, recovered: Mapping[MonthKey, tuple[int, int]]) -> None:
-        self._sums: dict[MonthKey, tuple[int, int]] = dict(recovered)
+    def __init__(self, recovered: Mapping[MonthKey, MonthSums]) -> None:
+        self._sums: dict[MonthKey, MonthSums] = dict(recovered)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Book entries, filled ones too."""
         for entry in entries:
-            key = entry.key
-            if key.component == Component.UNPRICED:
-                continue
-            month = MonthKey(key.month, key.team, key.currency)
-            cost, idle = self._sums.get(month, (0, 0))
-            in_idle = entry.nanos if key.state in IDLE_STATES else 0
-            self._sums[month] = (cost + entry.nanos, idle + in_idle)
+            if entry.nanos:
+                key = MonthKey(entry.key.month, entry.key.team, entry.key.currency)
+                self._sums[key] = self._sums.get(key, MonthSums()).plus(_sums_of(entry))
+            elif entry.key.component in MONEY_COMPONENTS:
+                key = MonthKey(entry.key.month, entry.key.team, entry.key.currency)
+                self._sums.setdefault(key, MonthSums())
 
     def total(self) -> int:
         """The cost of all months together, in nanos."""
-        return sum(cost for cost, _ in self._sums.values())
+        return sum(sums.cost for sums in self._sums.values())
 
-    def snapshot(self, labels: Iterable[str]) -> Mapping[MonthKey, tuple[int, int]]:
+    def snapshot(self, labels: Iterable[str]) -> Mapping[MonthKey, MonthSums]:
         """The sums of the months named.
 
         The others are kept: a wall clock that steps into another month comes back.
         """
         wanted = set(labels)
         return {key: value for key, value in self._sums.items() if key.month in wanted}
+
+
+def _sums_of(entry: Entry) -> MonthSums:
+    nanos, key = entry.nanos, entry.key
+    if key.state not in IDLE_STATES:
+        return MonthSums(nanos)
+    if key.exempt:
+        return MonthSums(nanos, exempt_idle=nanos)
+    avoidable = nanos if key.component in AVOIDABLE_COMPONENTS else 0
+    return MonthSums(nanos, idle=nanos, avoidable_idle=avoidable)
 
 
 class Pending:
@@ -88,6 +104,10 @@ class Pending:
         for entry in entries:
             nanos, quantity = self._rows.get(entry.key, (0, 0))
             self._rows[entry.key] = (nanos + entry.nanos, quantity + entry.quantity)
+
+    def entries(self) -> Iterator[Entry]:
+        """What waits, line by line."""
+        return (Entry(key, *amounts) for key, amounts in self._rows.items())
 
     def take(self) -> dict[EntryKey, tuple[int, int]]:
         """All rows; none are left."""

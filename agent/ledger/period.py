@@ -54,16 +54,11 @@ class Slice:
     month: str
 
 
-def slices(
-    start_ns: int, end_ns: int, zone: ZoneInfo, cuts: tuple[int, ...] = ()
-) -> Iterator[Slice]:
-    """Cut [start, end) (wall nanoseconds) at each hour, month edge and moment of ``cuts``."""
+def slices(start_ns: int, end_ns: int, zone: ZoneInfo) -> Iterator[Slice]:
+    """Cut [start, end) (wall nanoseconds) at each UTC hour and month edge."""
     while start_ns < end_ns:
         hour_ns = start_ns // HOUR_NS * HOUR_NS
         month = month_at(start_ns, zone)
         until = min(end_ns, hour_ns + HOUR_NS, month.end * NANOSECONDS_PER_SECOND)
-        for cut in cuts:
-            if start_ns < cut < until:
-                until = cut
         yield Slice(start_ns, until, hour_ns // NANOSECONDS_PER_SECOND, month.label)
         start_ns = until

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from agent.cost.prices import Price, PriceTable, Tier
+from agent.ledger.posting import NO_EMISSIONS, Emissions
 from agent.units import nanoseconds
+from agent.usage.exemption import Exemption
 from agent.usage.state import ActivityPolicy
 from agent.usage.team import TeamRule
 
@@ -17,7 +19,10 @@ class AccountPolicy:
     zone: ZoneInfo
     activity: ActivityPolicy = field(default_factory=ActivityPolicy)
     teams: tuple[TeamRule, ...] = ()
+    exemptions: tuple[Exemption, ...] = ()
     retired: frozenset[str] = frozenset()
+    emissions: Emissions = NO_EMISSIONS
+    """Carbon as far as the configuration tells; the intensity of a file comes and goes."""
     max_gap_ns: int = nanoseconds(5)
     """A longer time between two ticks (a suspended or starved process) is booked as unknown."""
     max_fill_ns: int = nanoseconds(3_600)

@@ -42,11 +42,15 @@ class Flusher:
         start = self._clock.now()
         with self._book_lock:
             batch = self._account.take()
+        written = False
         try:
             self._store.write(batch)
+            written = True
+            self._take_news()
         except BaseException as error:
-            with self._book_lock:
-                self._account.pending.put_back(batch.rows)
+            if not written:
+                with self._book_lock:
+                    self._account.pending.put_back(batch.rows)
             if not isinstance(error, LedgerError):
                 raise  # a defect: it ends the agent, and the last flush still has these rows
             self._health.report("ledger", success=False, start=start, end=self._clock.now())
@@ -59,3 +63,11 @@ class Flusher:
             log.info("the ledger is written again; nothing was lost")
             self._failing = ""
         return True
+
+    def _take_news(self) -> None:
+        # Read right after the write: all money is either in the ledger or still pending.
+        news = self._store.news()
+        if news is not None:
+            with self._book_lock:
+                self._account.resync(news)
+            log.info("the ledger was changed by another program: its sums were taken up")

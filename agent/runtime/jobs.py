@@ -19,11 +19,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work to repeat; ``run`` says whether it succeeded, its name is a value of ``collector``."""
+    """Work to repeat; its name is a value of ``collector``.
+
+    ``run`` says whether it succeeded, or None when there was nothing to do.
+    """
 
     name: str
     every_seconds: float
-    run: Callable[[], bool]
+    run: Callable[[], bool | None]
 
 
 class Jobs:
@@ -67,4 +70,5 @@ class Jobs:
         except Exception:
             log.exception("the job %s failed", job.name)
             success = False
-        self._health.report(job.name, success=success, start=start, end=self._clock.now())
+        if success is not None:
+            self._health.report(job.name, success=success, start=start, end=self._clock.now())

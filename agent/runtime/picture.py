@@ -9,7 +9,7 @@ from agent.money import units
 from agent.ports import ViewProvider
 from agent.samples.device import GpuSample, NodeSample
 from agent.samples.instant import Instant
-from agent.view import CardView, CollectorHealth, View
+from agent.view import CardView, CollectorHealth, ConfigHealth, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,6 @@ class Facts:
     """What does not change while the process lives."""
 
     source: str
-    ledger_id: str
     started_wall_ns: int
     stale_after_ns: int
 
@@ -43,20 +42,22 @@ def picture(
     now: Instant,
     facts: Facts,
     collectors: dict[str, CollectorHealth],
+    config: ConfigHealth,
 ) -> View:
     """The view of one tick; makes copies, so that later ticks leave it alone."""
     policy = account.policy
     table = policy.table
     month = month_at(now.wall_ns, policy.zone)
     months = (month_before(month, policy.zone), month)
-    tariff = table.tariff
+    energy_price = table.tariff_at(now.wall_ns)
+    intensity = account.emissions.intensity
     cards = sorted(account.cards.values(), key=lambda card: card.identity.index)
     return View(
         at=now,
         started_wall_ns=facts.started_wall_ns,
         source=facts.source,
         currency=table.currency,
-        ledger_id=facts.ledger_id,
+        ledger_id=account.ledger_id,
         settled=node.settled,
         driver_up=node.driver_up,
         driver_reason=node.driver_reason,
@@ -65,8 +66,12 @@ def picture(
         cards=tuple(_card_view(account, card, now) for card in cards),
         counters=account.counters.snapshot(),
         months=months,
-        month_cost=account.months.snapshot(each.label for each in months),
-        energy_price_per_kwh=None if tariff is None else float(tariff.per_kwh),
+        month_cost=(
+            account.months.snapshot(each.label for each in months) if account.ledger_id else {}
+        ),
+        energy_price_per_kwh=None if energy_price is None else float(energy_price.per_kwh),
+        carbon_grams_per_kwh=None if intensity is None else float(intensity.grams_per_kwh),
+        config=config,
         collectors=collectors,
         pending_entries=len(account.pending),
         unreconciled_nanos=account.unreconciled_nanos,
@@ -76,11 +81,9 @@ def picture(
 
 def _card_view(account: Account, card: Card, now: Instant) -> CardView:
     price = account.price_of(card, now.wall_ns)
-    sample = card.report if isinstance(card.report, GpuSample) else None
-    power_mw = sample.power_mw if sample is not None and isinstance(sample.power_mw, int) else None
-    rate = None
-    if price is not None and not (price.bills_energy and sample is not None and power_mw is None):
-        rate = account.policy.table.rate_per_hour(price, now.wall_ns, power_mw)
+    power_mw: int | None = 0  # one that does not answer costs its time
+    if isinstance(card.report, GpuSample):
+        power_mw = card.report.power_mw if isinstance(card.report.power_mw, int) else None
     return CardView(
         identity=card.identity,
         report=card.report,
@@ -88,7 +91,8 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
         idle_since_wall_ns=card.activity.idle_since_wall_ns,
         energy_source=str(card.meter.method),
         price=price,
-        rate_per_hour=rate,
+        rate_per_hour=account.policy.table.rate_per_hour(card.identity, now.wall_ns, power_mw),
+        exemption=account.exemption_of(card, card.activity.state, now.wall_ns),
         team=card.given_to,
         filled_ns=card.filled_ns,
     )
@@ -100,8 +104,8 @@ def status_line(view: View) -> str:
     rate = sum(card.rate_per_hour or 0.0 for card in view.cards)
     month = view.months[-1].label
     spent = sum(
-        cost
-        for key, (cost, _) in view.month_cost.items()
+        sums.cost
+        for key, sums in view.month_cost.items()
         if key.month == month and key.currency == view.currency
     )
     driver = "" if view.driver_up else f", driver: {view.driver_reason}"

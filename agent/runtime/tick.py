@@ -14,7 +14,7 @@ from agent.runtime.reader import Reader
 from agent.samples.device import FaultReason, GpuFault, GpuSample
 from agent.samples.instant import Instant
 from agent.units import NANOSECONDS_PER_SECOND, seconds
-from agent.view import View
+from agent.view import ConfigHealth, View
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Ticker:
         health: Health,
         facts: Facts,
         interval_ns: int,
+        config_health: Callable[[], ConfigHealth],
         on_turn: Callable[[View], None],
         on_clock_step: Callable[[], None],
     ) -> None:
@@ -51,6 +52,7 @@ class Ticker:
         self._health = health
         self._facts = facts
         self._interval_ns = interval_ns
+        self._config_health = config_health
         self._on_turn = on_turn
         self._on_clock_step = on_clock_step
         self._offset_ns: int | None = None
@@ -92,7 +94,8 @@ class Ticker:
             self._account.advance(node, now)
             success = node.driver_up and not self._reader.unreadable and self._all_answer()
             self._health.report("devices", success=success, start=start, end=now)
-            view = picture(self._account, node, now, self._facts, dict(self._health.snapshot()))
+            collectors = dict(self._health.snapshot())
+            view = picture(self._account, node, now, self._facts, collectors, self._config_health())
         view = replace(view, tick_seconds=self._tick_seconds)
         self._published.publish(view)
         self._tick_seconds = seconds(self._clock.now().boottime_ns - start.boottime_ns)

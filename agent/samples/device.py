@@ -16,6 +16,8 @@ class GpuIdentity:
     model: str
     pci_bus_id: str
     memory_total_bytes: Reading[int] = Missing.NO_DATA
+    mig_profiles: tuple[str, ...] = ()
+    """Profiles of its MIG instances, such as ``1g.10gb``; empty without MIG."""
 
 
 class ProcessKind(StrEnum):

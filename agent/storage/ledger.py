@@ -1,175 +1,208 @@
-"""The ledger of one node: one SQLite file, one writer, one transaction a flush.
+"""The ledger of one node: one SQLite file, one agent that writes it, one transaction a flush.
 
 Called by the flush thread, and by the starting process before there are threads.
+A file that cannot be used now does not stop the agent: sums stay in memory and it is tried again.
 """
 
-import fcntl
+import hashlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from uuid import uuid4
 
 from agent.errors import LedgerError
-from agent.ledger.batch import Batch, KnownGpu, Recovered
-from agent.ledger.entry import MonthKey
+from agent.ledger.batch import Batch, KnownGpu, News, Recovered
+from agent.ledger.entry import AVOIDABLE_COMPONENTS, MONEY_COMPONENTS, MonthKey, MonthSums
 from agent.ledger.fill import Checkpoint
 from agent.ports import LedgerStore
 from agent.samples.device import GpuIdentity
 from agent.samples.instant import Instant
-from agent.storage.schema import SCHEMA_VERSION, TABLES
+from agent.samples.reading import Missing
+from agent.storage.connection import (
+    FILE_NAME,
+    NewerSchemaError,
+    Owner,
+    connect,
+    lock,
+    open_ledger,
+    transaction,
+)
 from agent.usage.state import IDLE_STATES
 
-FILE_NAME = "ledger.sqlite"
-LOCK_NAME = "ledger.lock"
-BUSY_MILLISECONDS = 2_000
+log = logging.getLogger(__name__)
 
-_ADD_ENTRY = """
-INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_NEVER = -1
+"""No data version: what the ledger holds has not been read yet, so all of it is news."""
+ADD_ENTRY = """
+INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, quantity = quantity + excluded.quantity
 """
-_IDLE = ", ".join(f"'{state}'" for state in sorted(IDLE_STATES))
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+_WASTE = f"state IN ({_listed(IDLE_STATES)}) AND exempt = ''"
 _MONTHS = f"""
-SELECT month, team, currency, SUM(nanos), SUM(CASE WHEN state IN ({_IDLE}) THEN nanos ELSE 0 END)
-FROM entry WHERE component != 'unpriced' GROUP BY month, team, currency
-"""  # noqa: S608 - the states are this package's own constants
+SELECT month, team, currency, SUM(nanos),
+  SUM(CASE WHEN {_WASTE} THEN nanos ELSE 0 END),
+  SUM(CASE WHEN {_WASTE} AND component IN ({_listed(AVOIDABLE_COMPONENTS)}) THEN nanos ELSE 0 END),
+  SUM(CASE WHEN state IN ({_listed(IDLE_STATES)}) AND exempt != '' THEN nanos ELSE 0 END)
+FROM entry WHERE component IN ({_listed(MONEY_COMPONENTS)}) GROUP BY month, team, currency
+"""  # noqa: S608 - states and components are this package's own constants
 
 
 class SqliteLedger(LedgerStore):
     """``LedgerStore`` in a directory that only one agent writes at a time."""
 
-    def __init__(self, directory: Path, *, source: str) -> None:
-        """Open or create the ledger.
+    def __init__(self, directory: Path, *, source: str, machine_id: str = "") -> None:
+        """Take the directory, and open or create the ledger in it.
 
-        ``source`` is the kind of device source whose money it holds: simulated cards and real ones
-        never share a book.
+        ``source`` is the kind of device source whose money it holds.
 
         Raises:
-            LedgerError: it cannot be opened, is of another kind, newer, or in use.
+            LedgerError: another agent writes there, or it holds cards of another kind.
         """
         self._path = directory / FILE_NAME
-        self._lock = _lock(directory)
+        self._owner = Owner(source, machine_id)
+        self._lock: int | None = None
+        self._database: sqlite3.Connection | None = None
+        self._ledger_id = ""
+        self._seen = _NEVER
         try:
-            self._database = self._open()
-        except sqlite3.Error as error:
-            os.close(self._lock)
-            raise LedgerError(f"{self._path}: cannot be used as a ledger: {error}") from error
-        try:
-            self._ledger_id = self._check(source)
-        except sqlite3.Error as error:
-            self.close()
-            raise LedgerError(f"{self._path}: cannot be used as a ledger: {error}") from error
+            self._seen = _data_version(self._open())
+        except (NewerSchemaError, sqlite3.Error, OSError) as error:
+            log.critical(
+                "%s cannot be used (%s): measuring goes on, sums are kept in memory",
+                *(self._path, error),
+            )
         except LedgerError:
-            self.close()
+            self._let_go()
             raise
 
     def recover(self) -> Recovered:
         """See ``LedgerStore``."""
-        execute = self._database.execute
+        database = self._database
+        if database is None:
+            return Recovered(ledger_id="")
         try:
-            return Recovered(
-                ledger_id=self._ledger_id,
-                checkpoints={
-                    row[0]: Checkpoint(
-                        uuid=row[0],
-                        model=row[1],
-                        until=Instant(row[2], row[3]),
-                        boot_id=row[4],
-                        machine_id=row[5],
-                        energy_mj=None if row[6] is None else int(row[6]),
-                        energy_at_ns=row[7],
-                    )
-                    for row in execute("SELECT * FROM checkpoint")
-                },
-                remainders={
-                    (row[0], row[1], row[2]): (int(row[3]), int(row[4]))
-                    for row in execute("SELECT * FROM remainder")
-                },
-                gpus={
-                    row[0]: KnownGpu(
-                        GpuIdentity(uuid=row[0], index=row[1], model=row[2], pci_bus_id=row[3]),
-                        row[4],
-                    )
-                    for row in execute("SELECT * FROM gpu")
-                },
-                months={
-                    MonthKey(row[0], row[1], row[2]): (row[3], row[4]) for row in execute(_MONTHS)
-                },
-            )
+            return _recovered(database, self._ledger_id)
         except sqlite3.Error as error:
             raise LedgerError(f"{self._path}: cannot be read: {error}") from error
 
     def write(self, batch: Batch) -> None:
         """See ``LedgerStore``."""
         try:
-            with self._transaction() as database:
+            database = self._database or self._open()
+            with transaction(database):
                 for statement, rows in _statements(batch):
                     database.executemany(statement, rows)
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, OSError) as error:
             raise LedgerError(f"{self._path}: {error}") from error
+
+    def news(self) -> News | None:
+        """See ``LedgerStore``."""
+        database = self._database
+        if database is None:
+            return None
+        try:
+            version = _data_version(database)
+            if version == self._seen:
+                return None
+            news = News(
+                ledger_id=self._ledger_id,
+                months=_months(database),
+                retired=_retired(database),
+            )
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self._path}: cannot be read: {error}") from error
+        self._seen = version
+        return news
 
     def close(self) -> None:
         """See ``LedgerStore``."""
-        with suppress(sqlite3.Error):
-            self._database.close()
-        os.close(self._lock)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        database = self._database
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield database
-            database.execute("COMMIT")
-        except BaseException:
+        if self._database is not None:
             with suppress(sqlite3.Error):
-                database.execute("ROLLBACK")
-            raise
+                self._database.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _open(self) -> sqlite3.Connection:
-        # Autocommit with explicit transactions; the flush thread is the one user once threads run.
-        return sqlite3.connect(
-            self._path,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=BUSY_MILLISECONDS / 1_000,
-        )
+        if self._lock is None:
+            self._lock = lock(self._path.parent)
+        self._database, self._ledger_id = open_ledger(self._path, self._owner)
+        return self._database
 
-    def _check(self, source: str) -> str:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        # FULL: a power cut loses no committed flush; half a millisecond every ten seconds.
-        self._database.execute("PRAGMA synchronous = FULL")
-        version = int(self._database.execute("PRAGMA user_version").fetchone()[0])
-        if version > SCHEMA_VERSION:
-            raise LedgerError(
-                f"{self._path}: written by a newer gpufin (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}): install that version again, or restore a backup"
-            )
-        if version == 0:
-            self._create(source)
-        meta: dict[str, str] = dict(
-            self._database.execute("SELECT key, value FROM meta").fetchall()
-        )
-        if meta.get("source") != source:
-            raise LedgerError(
-                f"{self._path}: holds {meta.get('source')} cards, not {source} ones: "
-                "give each its own state directory"
-            )
-        return meta["ledger_id"]
 
-    def _create(self, source: str) -> None:
-        with self._transaction() as database:
-            for statement in TABLES.split(";\n"):
-                if statement.strip():
-                    database.execute(statement)
-            facts = {"source": source, "ledger_id": uuid4().hex[:12]}
-            database.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:
+    execute = database.execute
+    digests: dict[str, set[str]] = {}
+    for identifier, digest in execute("SELECT id, digest FROM price_record"):
+        digests.setdefault(identifier, set()).add(digest)
+    return Recovered(
+        ledger_id=ledger_id,
+        checkpoints={row[0]: _checkpoint(row) for row in execute("SELECT * FROM checkpoint")},
+        remainders={
+            (row[0], row[1], row[2]): (int(row[3]), int(row[4]))
+            for row in execute("SELECT * FROM remainder")
+        },
+        gpus={row[0]: KnownGpu(_identity(row), row[4]) for row in execute("SELECT * FROM gpu")},
+        months=_months(database),
+        retired=_retired(database),
+        price_digests={key: frozenset(values) for key, values in digests.items()},
+    )
+
+
+def _data_version(database: sqlite3.Connection) -> int:
+    """A number that changes when another connection has written."""
+    return int(database.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _months(database: sqlite3.Connection) -> dict[MonthKey, MonthSums]:
+    return {MonthKey(*row[:3]): MonthSums(*row[3:]) for row in database.execute(_MONTHS)}
+
+
+def _retired(database: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(uuid for (uuid,) in database.execute("SELECT uuid FROM retired"))
+
+
+def _checkpoint(row: tuple[object, ...]) -> Checkpoint:
+    uuid, model, boottime_ns, wall_ns, boot_id, machine_id, energy_mj, energy_at_ns = row
+    return Checkpoint(
+        uuid=str(uuid),
+        model=str(model),
+        until=Instant(int(str(boottime_ns)), int(str(wall_ns))),
+        boot_id=str(boot_id),
+        machine_id=str(machine_id),
+        energy_mj=None if energy_mj is None else int(str(energy_mj)),
+        energy_at_ns=int(str(energy_at_ns)),
+    )
+
+
+def _identity(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
+    uuid, index, model, pci_bus_id, _, memory = row
+    return GpuIdentity(
+        uuid=uuid,
+        index=index,
+        model=model,
+        pci_bus_id=pci_bus_id,
+        memory_total_bytes=Missing.NO_DATA if memory is None else memory,
+    )
+
+
+def price_digest(record: str) -> str:
+    """What tells two versions of a price record apart."""
+    return hashlib.sha256(record.encode()).hexdigest()[:16]
 
 
 def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
-    yield _ADD_ENTRY, ((*key, *amounts) for key, amounts in batch.rows.items())
+    yield ADD_ENTRY, ((*key, *amounts) for key, amounts in batch.rows.items())
     yield (
         "REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -193,46 +226,37 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
             for key, (remainder, denominator) in batch.remainders.items()
         ),
     )
-    yield (
-        "REPLACE INTO gpu VALUES (?, ?, ?, ?, ?)",
-        (
-            (
-                gpu.identity.uuid,
-                gpu.identity.index,
-                gpu.identity.model,
-                gpu.identity.pci_bus_id,
-                gpu.last_seen_wall_ns,
-            )
-            for gpu in batch.gpus
-        ),
-    )
+    yield "REPLACE INTO gpu VALUES (?, ?, ?, ?, ?, ?)", (_gpu_row(gpu) for gpu in batch.gpus)
     yield "DELETE FROM checkpoint WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
     yield "DELETE FROM gpu WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
+    now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
+    yield (
+        "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)",
+        (
+            (identifier, price_digest(record), record, now_ns)
+            for identifier, record in batch.prices.items()
+        ),
+    )
+
+
+def _gpu_row(gpu: KnownGpu) -> tuple[object, ...]:
+    card = gpu.identity
+    memory = card.memory_total_bytes
+    return (
+        card.uuid,
+        card.index,
+        card.model,
+        card.pci_bus_id,
+        gpu.last_seen_wall_ns,
+        None if isinstance(memory, Missing) else memory,
+    )
 
 
 def remembered_gpus(directory: Path) -> list[GpuIdentity]:
     """The cards a ledger knows, read beside a running agent; none when there is no ledger."""
     try:
-        address = (directory / FILE_NAME).absolute().as_uri()
-        with closing(sqlite3.connect(f"{address}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT uuid, idx, model, pci_bus_id FROM gpu ORDER BY idx")
-            return [
-                GpuIdentity(uuid=row[0], index=row[1], model=row[2], pci_bus_id=row[3])
-                for row in rows
-            ]
-    except sqlite3.Error:
+        with closing(connect(directory / FILE_NAME, read_only=True)) as database:
+            rows = database.execute("SELECT * FROM gpu ORDER BY idx").fetchall()
+            return [_identity(row) for row in rows]
+    except (sqlite3.Error, ValueError):
         return []
-
-
-def _lock(directory: Path) -> int:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise LedgerError(f"{directory}: cannot be used as state directory: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise LedgerError(f"{directory}: another gpufin writes here already") from error
-    return lock

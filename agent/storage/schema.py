@@ -1,6 +1,6 @@
 """The ledger's tables, and the version that a file must have to be written by this agent."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
@@ -16,10 +16,13 @@ CREATE TABLE entry (
   model TEXT NOT NULL,
   method TEXT NOT NULL,
   filled INTEGER NOT NULL,
+  exempt TEXT NOT NULL,      -- name of the idle exemption, or empty
+  correction INTEGER NOT NULL, -- 0: as it happened; else the correction that added the row
   nanos INTEGER NOT NULL,
   quantity INTEGER NOT NULL,
   PRIMARY KEY
-    (hour, month, uuid, state, component, price_id, currency, team, model, method, filled)
+    (hour, month, uuid, state, component, price_id, currency, team, model, method, filled,
+     exempt, correction)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX entry_month ON entry (month);
 CREATE TABLE checkpoint (
@@ -45,7 +48,47 @@ CREATE TABLE gpu (
   idx INTEGER NOT NULL,
   model TEXT NOT NULL,
   pci_bus_id TEXT NOT NULL,
-  last_seen_wall_ns INTEGER NOT NULL
+  last_seen_wall_ns INTEGER NOT NULL,
+  memory_total_bytes INTEGER
 ) WITHOUT ROWID, STRICT;
+CREATE TABLE price_record (
+  id TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  record TEXT NOT NULL,      -- the operator's record as JSON, as it was when first used
+  first_used_wall_ns INTEGER NOT NULL,
+  PRIMARY KEY (id, digest)
+) WITHOUT ROWID, STRICT;
+CREATE TABLE correction (
+  number INTEGER PRIMARY KEY,
+  at_wall_ns INTEGER NOT NULL,
+  reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE retired (uuid TEXT PRIMARY KEY, at_wall_ns INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 """
 """Money is in 1e-9 of the currency; quantity in nanoseconds, for the component energy in millijoules."""
+
+_WORK_TABLES = TABLES[TABLES.index("CREATE TABLE price_record") :]
+_ENTRY = TABLES[TABLES.index("CREATE TABLE entry (") : TABLES.index("CREATE INDEX")]
+
+_COPY_ENTRIES = """
+INSERT INTO entry SELECT hour, month, uuid, state, component, price_id, currency, team, model, method,
+  filled, '', 0, nanos, quantity FROM entry_before;
+DROP TABLE entry_before;
+CREATE INDEX entry_month ON entry (month);
+ALTER TABLE gpu ADD COLUMN memory_total_bytes INTEGER;
+"""
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: (
+        "DROP INDEX entry_month;\nALTER TABLE entry RENAME TO entry_before;\n",
+        _ENTRY,
+        _COPY_ENTRIES,
+        _WORK_TABLES,
+    ),
+}
+"""From a schema version to the next: exemptions, corrections, price records, retired cards."""
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script, one by one: ``executescript`` would end the transaction."""
+    return [statement for statement in script.split(";\n") if statement.strip()]

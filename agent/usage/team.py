@@ -1,9 +1,10 @@
 """Whose card it is, as far as the operator's own list tells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from agent.samples.device import GpuIdentity
+from agent.usage.match import CardMatch
 from agent.usage.state import CardState
 
 UNALLOCATED = "unallocated"
@@ -16,22 +17,16 @@ _NOBODY = frozenset({CardState.IDLE, CardState.DOWN})
 
 @dataclass(frozen=True, slots=True)
 class TeamRule:
-    """Cards given to a team: one card by its UUID, or all whose model matches a glob."""
+    """Cards given to a team."""
 
     team: str
-    uuid: str | None = None
-    model: str | None = None
+    match: CardMatch
 
 
-def team_of(uuid: str, model: str, rules: Sequence[TeamRule]) -> str:
-    """The team a card is given to, empty when none; a rule for its UUID comes before its model."""
-    by_uuid = next((rule.team for rule in rules if rule.uuid == uuid), "")
-    if by_uuid:
-        return by_uuid
-    models = (
-        rule.team for rule in rules if rule.model is not None and fnmatchcase(model, rule.model)
-    )
-    return next(models, "")
+def team_of(card: GpuIdentity, labels: Mapping[str, str], rules: Sequence[TeamRule]) -> str:
+    """The team a card is given to, empty when none; the rule that names it most closely counts."""
+    ranked = sorted(rules, key=lambda rule: rule.match.level)  # stable: the first of one level
+    return next((rule.team for rule in ranked if rule.match.matches(card, labels)), "")
 
 
 def team_charged(given_to: str, state: CardState) -> str:

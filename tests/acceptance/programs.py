@@ -128,6 +128,9 @@ class Agent(Program):
 
     def start(self) -> None:
         super().start()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
         wait_for(f"{self.url()} ready", lambda: fetch(self.url("/-/ready")), 20)
 
 

@@ -159,15 +159,15 @@ class AgentProcess:
         self.port = port or free_port()
         self.state = state or directory / "state"
         self.script = script
-        config = directory / "config.yaml"
-        config.write_text(
+        self.config = directory / "config.yaml"
+        self.config.write_text(
             CONFIG.format(port=self.port, state=self.state, interval=interval, flush=flush)
         )
         script.write()
         self._log_path = directory / "log"
         self._log = self._log_path.open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "agent", "run", "--config", str(config)],
+            [sys.executable, "-m", "agent", "run", "--config", str(self.config)],
             env={**os.environ, **environment(library.parent, script.path), **(variables or {})},
             cwd=REPOSITORY,
             stderr=self._log,

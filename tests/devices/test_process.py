@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.devices.harness import AgentProcess, free_port, wait_until
+from tests.devices.harness import AgentProcess, Page, free_port, wait_until
 from tests.nvml.library import Script
 from tests.nvml.profiles import H100
 
@@ -46,16 +46,45 @@ def test_a_signal_ends_in_order_with_the_ledger_written(
     assert "Traceback" not in agent.log()
 
 
-def test_a_hangup_does_not_end_it(script: Script, start: Start) -> None:
-    """SIGHUP is answered in the log and the ticks go on."""
-    script.add(H100)
+def test_a_hangup_reads_the_configuration_anew(script: Script, start: Start) -> None:
+    """A new price holds from then on; a faulty file changes nothing, says so and is survived."""
+    card = script.add(H100)
     agent = start(script, interval=0.2).ready()
-    for _ in range(3):
+    config = agent.config.read_text()
+
+    def reload(text: str) -> None:
+        agent.config.write_text(text)
         agent.process.send_signal(signal.SIGHUP)
-    ticks = agent.page().value("gpufin_ticks_total")
-    agent.eventually(lambda page: page.value("gpufin_ticks_total") > ticks + 2, "ticks go on")
-    assert "SIGHUP" in agent.log()
+
+    def rate(page: Page) -> float | None:
+        return page.get("gpufin_cost_rate_per_hour", uuid=card.uuid)
+
+    agent.eventually(lambda page: rate(page) == 3.60, "the price of the start")
+    reload(config.replace("3.60", "7.20").replace("id: rented", "id: dear"))
+    page = agent.eventually(lambda page: rate(page) == 7.20, "the new price")
+    assert page.value("gpufin_config_last_reload_successful") == 1
+    reload(config.replace("price_per_gpu_hour", "price"))
+    page = agent.eventually(
+        lambda page: page.value("gpufin_config_last_reload_successful") == 0, "the fault"
+    )
+    assert rate(page) == 7.20
+    assert "prices[0].price: unknown key" in agent.log()
+    reload(config)
+    page = agent.eventually(lambda page: rate(page) == 3.60, "the repaired file")
+    assert page.value("gpufin_config_last_reload_successful") == 1
+    assert page.value("gpufin_unreconciled_nanos") == 0
     assert agent.stop() == 0
+
+
+def test_a_change_of_the_file_is_found_without_a_signal(script: Script, start: Start) -> None:
+    """Within the ten seconds between two looks."""
+    card = script.add(H100)
+    agent = start(script).ready()
+    agent.config.write_text(agent.config.read_text().replace("3.60", "7.20"))
+
+    agent.eventually(
+        lambda page: page.get("gpufin_cost_rate_per_hour", uuid=card.uuid) == 7.20, "the new price"
+    )
 
 
 def test_it_ends_in_order_beside_a_hung_card(script: Script, start: Start) -> None:

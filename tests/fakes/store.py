@@ -1,12 +1,12 @@
 """A ledger in memory that behaves as the SQLite one does."""
 
 from agent.errors import LedgerError
-from agent.ledger.batch import Batch, KnownGpu, Recovered
-from agent.ledger.entry import Component, EntryKey, MonthKey
+from agent.ledger.batch import Batch, KnownGpu, News, Recovered
+from agent.ledger.book import Months
+from agent.ledger.entry import Entry, EntryKey
 from agent.ledger.fill import Checkpoint
 from agent.ledger.posting import Remainders
 from agent.ports import LedgerStore
-from agent.usage.state import IDLE_STATES
 
 
 class FakeLedger(LedgerStore):
@@ -20,18 +20,15 @@ class FakeLedger(LedgerStore):
         self._gpus: dict[str, KnownGpu] = {}
 
     def recover(self) -> Recovered:
-        sums: dict[MonthKey, tuple[int, int]] = {}
-        for key, (nanos, _) in self.rows.items():
-            if key.component != Component.UNPRICED:
-                month = MonthKey(key.month, key.team, key.currency)
-                cost, idle = sums.get(month, (0, 0))
-                sums[month] = (cost + nanos, idle + (nanos if key.state in IDLE_STATES else 0))
+        months = Months({})
+        months.add(Entry(key, *amounts) for key, amounts in self.rows.items())
+        sums = months.snapshot({key.month for key in self.rows})
         return Recovered(
             ledger_id="fake",
             checkpoints=dict(self._checkpoints),
             remainders=dict(self._remainders),
             gpus=dict(self._gpus),
-            months=sums,
+            months=dict(sums),
         )
 
     def write(self, batch: Batch) -> None:
@@ -46,6 +43,9 @@ class FakeLedger(LedgerStore):
         for uuid in batch.gone:
             self._checkpoints.pop(uuid, None)
             self._gpus.pop(uuid, None)
+
+    def news(self) -> News | None:
+        return None
 
     def close(self) -> None:
         """Nothing is held."""

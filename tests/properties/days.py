@@ -1,15 +1,25 @@
 """Random days of a node: ticks, faults, gaps, clock steps and price changes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from agent.cost.prices import FOREVER_NS, Price
+from agent.cost.energy import CarbonIntensity, Tariff, embodied_nanograms_per_ns
+from agent.cost.prices import Price
+from agent.cost.rates import FOREVER_NS
 from agent.ledger.policy import AccountPolicy
+from agent.ledger.posting import NO_EMISSIONS, Emissions
 from agent.samples.device import FaultReason, GpuFault, GpuSample, NodeSample
 from agent.samples.reading import Missing
 from agent.units import nanoseconds
+from agent.usage.exemption import Exemption
+from agent.usage.match import CardMatch
 from agent.usage.team import TeamRule
+from agent.usage.timetable import Timetable, When
 from tests.builders import (
     CARD,
     HOUR,
@@ -21,13 +31,14 @@ from tests.builders import (
     a_policy,
     a_rental,
     a_sample,
+    a_tariff,
     an_owned,
 )
 from tests.fakes.clock import SOME_WALL_NS
 
 CARDS = (CARD, OTHER_CARD)
 PRICES_CHANGE_NS = SOME_WALL_NS + 40 * SECOND + 7
-MONTHS = [f"{year}-{month:02d}" for year in (2026, 2027) for month in range(1, 13)]
+MONTHS = [f"{year}-{month:02d}" for year in range(2025, 2030) for month in range(1, 13)]
 
 
 def policies() -> st.SearchStrategy[AccountPolicy]:
@@ -43,24 +54,73 @@ def policies() -> st.SearchStrategy[AccountPolicy]:
         st.sampled_from([0, 1, 30 * SECOND]),
     )
     owned = st.builds(
-        lambda life_ns: (
-            an_owned(in_service_ns=SOME_WALL_NS - HOUR, end_of_life_ns=SOME_WALL_NS + life_ns),
+        lambda life_ns, opex, host_mw: (
+            an_owned(
+                in_service_ns=SOME_WALL_NS - HOUR,
+                end_of_life_ns=SOME_WALL_NS + life_ns,
+                opex=opex,
+                host_mw=host_mw,
+            ),
         ),
         st.sampled_from([45 * SECOND, 10**17]),
+        st.sampled_from([None, "0.627854"]),
+        st.sampled_from([0, 175_001]),
     )
     mixed = st.builds(
         lambda amount: (a_rental(amount, uuid=CARD), an_owned(end_of_life_ns=FOREVER_NS)), amounts
     )
     return st.builds(
-        lambda prices, teams: a_policy(
+        lambda prices, teams, zone, tariffs, exemptions, emissions: a_policy(
             *prices,
+            zone=zone,
             teams=teams,
+            tariffs=[tariff(zone) for tariff in tariffs],
+            exemptions=exemptions,
+            emissions=emissions,
             max_down_rented_ns=20 * SECOND,
             max_down_owned_ns=40 * SECOND,
         ),
         st.one_of(changing, owned, mixed, st.just((a_rental(model="nothing"),))),
-        st.sampled_from([(), (TeamRule("mine", uuid=CARD),)]),
+        st.sampled_from([(), (TeamRule("mine", CardMatch(uuid=CARD)),)]),
+        st.sampled_from(ZONES),
+        st.sampled_from(TARIFFS),
+        st.sampled_from([(), (Exemption(name="pool", match=CardMatch(uuid=CARD), hours=NIGHT),)]),
+        st.sampled_from(EMISSIONS),
     )
+
+
+ZONES = [
+    ZoneInfo(name)
+    for name in (
+        *("UTC", "America/New_York", "Europe/Berlin", "Pacific/Kiritimati", "Etc/GMT+12"),
+        *("Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "America/St_Johns"),
+    )
+]
+_EVENING = When(from_minute=16 * 60, to_minute=21 * 60, weekdays=frozenset(range(5)))
+_BANDS = ((_EVENING, "0.31"), (When(from_minute=22 * 60, to_minute=6 * 60), "0.07"))
+TARIFFS: list[tuple[Callable[[ZoneInfo], Tariff], ...]] = [
+    (),
+    (lambda _: a_tariff(),),
+    (lambda zone: a_tariff("0.1234567", *_BANDS, zone=zone, pue="1.54"),),
+    (
+        lambda zone: a_tariff("0.10", *_BANDS, zone=zone, valid_to_ns=PRICES_CHANGE_NS),
+        lambda _: a_tariff("0.11", id="after", valid_from_ns=PRICES_CHANGE_NS + 9 * SECOND),
+    ),
+]
+NIGHT = Timetable(
+    zone=ZoneInfo("Europe/Berlin"),
+    entries=((When(from_minute=9 * 60, to_minute=10 * 60), False),),
+    otherwise=True,
+)
+EMISSIONS = [
+    NO_EMISSIONS,
+    Emissions(expected=True),
+    Emissions(
+        expected=True,
+        intensity=CarbonIntensity("DE", Fraction("380.95"), Fraction("1.54")),
+        embodied_ng_per_ns=embodied_nanograms_per_ns(Fraction(318), 5 * 8_760 * HOUR),
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -108,6 +168,18 @@ class Turn:
             processes=(PROCESS,) if percent % 2 else (),
         )
 
+
+STARTS = (
+    "2026-10-17T08:00:00+00:00",
+    "2026-10-25T00:58:00+00:00",  # Berlin and London put the clock back at 01:00 UTC
+    "2026-03-29T00:58:00+00:00",  # and forward
+    "2026-11-01T05:59:30+00:00",  # New York puts it back, and a month begins
+    "2028-02-28T23:59:00+00:00",  # a leap day begins
+    "2026-12-31T23:59:30+00:00",
+    "2026-10-03T15:29:30+00:00",  # Lord Howe puts it forward by half an hour
+)
+starts = st.sampled_from([int(datetime.fromisoformat(start).timestamp()) for start in STARTS])
+"""UTC seconds at which a day begins: where calendars are awkward."""
 
 SAYS = ["fine"] * 8 + ["blind", "powerless", "counterless", "nothing", *FaultReason]
 passed = st.one_of(

@@ -25,16 +25,20 @@ from tests.builders import (
 )
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeLedger
-from tests.properties.days import MONTHS, Turn, days, policies
+from tests.properties.days import MONTHS, Turn, days, policies, starts
 
 Rows = dict[EntryKey, tuple[int, int]]
 Sums = dict[str, dict[tuple[str, ...], int]]
 START_MJ = 5 * 10**9
 
 
-def play(policy: AccountPolicy, day: list[Turn], look: list[Sums] | None = None) -> Account:
+def play(
+    policy: AccountPolicy, day: list[Turn], look: list[Sums] | None = None, start: int | None = None
+) -> Account:
     """Run a day; ``look`` takes the counters after each tick."""
     clock, account, energy_mj = FakeClock(), an_account(policy), START_MJ
+    if start is not None:
+        clock.wall_ns = start * SECOND
     for turn in day:
         clock.move(ns=turn.passed_ns)
         clock.step(turn.step_seconds)
@@ -52,14 +56,14 @@ def by_card(sums: Sums, name: str) -> dict[str, int]:
     return dict(found)
 
 
-@given(policy=policies(), day=days)
+@given(policy=policies(), day=days, start=starts)
 def test_states_components_and_teams_sum_to_the_same_cost(
-    policy: AccountPolicy, day: list[Turn]
+    policy: AccountPolicy, day: list[Turn], start: int
 ) -> None:
     """Per card its states and components agree; over the node the teams do too; to the nano."""
     seen: list[Sums] = []
 
-    account = play(policy, day, seen)
+    account = play(policy, day, seen, start)
 
     for sums in seen:
         assert by_card(sums, "gpufin_cost_total").items() <= (
@@ -70,18 +74,20 @@ def test_states_components_and_teams_sum_to_the_same_cost(
     assert total("gpufin_cost_total") == total("gpufin_team_cost_total")
 
 
-@given(policy=policies(), day=days)
-def test_ledger_rows_counters_and_months_agree(policy: AccountPolicy, day: list[Turn]) -> None:
+@given(policy=policies(), day=days, start=starts)
+def test_ledger_rows_counters_and_months_agree(
+    policy: AccountPolicy, day: list[Turn], start: int
+) -> None:
     """In one life nothing is filled: rows, counters and month gauges hold the same money."""
-    account = play(policy, day)
+    account = play(policy, day, start=start)
 
     rows = account.take().rows
     money = sum(nanos for nanos, _ in rows.values())
     months = account.months.snapshot(MONTHS)
     assert money == account.counters.total("gpufin_cost_total")
-    assert money == sum(cost for cost, _ in months.values())
+    assert money == sum(sums.cost for sums in months.values())
     idle = sum(nanos for key, (nanos, _) in rows.items() if key.state in {"held", "idle"})
-    assert idle == sum(idle for _, idle in months.values())
+    assert idle == sum(sums.idle + sums.exempt_idle for sums in months.values())
     assert all(nanos >= 0 and quantity >= 0 for nanos, quantity in rows.values())
 
 
@@ -121,7 +127,10 @@ def test_energy_rows_are_the_energy_counter(policy: AccountPolicy, day: list[Tur
     account = play(policy, day)
 
     rows = account.take().rows
-    booked = sum(q for key, (_, q) in rows.items() if key.component == Component.ENERGY)
+    drawn = {Component.ENERGY, Component.UNPRICED_ENERGY}
+    booked = sum(
+        q for key, (_, q) in rows.items() if key.component in drawn and key.method != "host"
+    )
     assert booked == account.counters.total("gpufin_gpu_energy_joules_total")
 
 
@@ -160,11 +169,12 @@ def test_owned_bill_is_the_exact_sum_of_capital_and_energy(
         account.advance(a_node(sample), clock.now())
 
     (rate,) = policy.table.prices[0].rates
-    assert policy.table.tariff is not None
+    energy_price = policy.table.tariff_at(clock.wall_ns)
+    assert energy_price is not None
     components = account.counters.snapshot()["gpufin_cost_component_total"]
     exact = {
         "capital": rate.nanos_per_ns * sum(passed),
-        "energy": policy.table.tariff.nanos_per_mj * energy_mj,
+        "energy": energy_price.nanos_per_mj * energy_mj,
     }
     for component, nanos in exact.items():
         assert components[CARD, "0", component, "USD"] == nanos.numerator // nanos.denominator

@@ -14,7 +14,8 @@ from agent.ledger.policy import AccountPolicy
 from agent.ports import LedgerStore
 from agent.samples.device import FaultReason, GpuFault, GpuSample
 from agent.samples.reading import Missing
-from agent.storage.ledger import FILE_NAME, SqliteLedger
+from agent.storage.connection import FILE_NAME
+from agent.storage.ledger import SqliteLedger
 from tests.builders import (
     HERE,
     SECOND,
@@ -122,7 +123,7 @@ def check_rental(node: Node, rows: dict[EntryKey, tuple[int, int]]) -> None:
     assert money == lived_ns * 3_330_000_000 // (3_600 * SECOND)
     assert node.counted <= money
     months = node.account.months.snapshot(MONTHS)
-    assert sum(cost for cost, _ in months.values()) == money
+    assert sum(sums.cost for sums in months.values()) == money
     assert months == node.store.recover().months
 
 

@@ -35,6 +35,10 @@ def collect(view: View) -> Iterator[Metric]:
     yield from single("gpufin_ledger_pending_entries", view.pending_entries)
     yield from family("gpufin_filled_seconds", _filled(view))
     yield from _collectors(view)
+    yield from single("gpufin_config_last_reload_successful", float(view.config.successful))
+    yield from single(
+        "gpufin_config_last_reload_success_timestamp_seconds", seconds(view.config.read_at_wall_ns)
+    )
     yield from info("gpufin_build_info", [(agent.__version__, platform.python_version())])
 
 

@@ -42,6 +42,10 @@ def collect(view: View) -> Iterator[Metric]:
         "gpufin_gpu_state", ((labels_of(card), STATE_CODES[card.state]) for card in view.cards)
     )
     yield from family("gpufin_gpu_idle_since_timestamp_seconds", _idle_since(view))
+    yield from info(
+        "gpufin_gpu_idle_exemption_info",
+        ((*labels_of(card), card.exemption) for card in view.cards if card.exemption),
+    )
     for name, field, convert in GAUGES:
         yield from family(name, _readings(view, field, convert))
     yield from family("gpufin_gpu_processes", _process_counts(view))

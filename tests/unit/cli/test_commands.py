@@ -124,7 +124,7 @@ def test_explain_price_at_a_moment_takes_the_record_of_the_card(shell: Shell) ->
 
     assert [each["price_id"] for each in january] == ["mine"]
     assert january[0]["per_hour"] == 1.25
-    assert "names the card's UUID and comes first" in january[0]["why"][0]
+    assert "mine names the card more closely" in january[0]["why"][0]
     assert [each["price_id"] for each in february] == ["hopper"]
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from agent.config.decode import Settings, check_config, load_settings, settings_of
 from agent.config.schema import Config
-from agent.cost.prices import FOREVER_NS, Price, Tier
+from agent.cost.prices import Price, Tier
+from agent.cost.rates import FOREVER_NS
 from agent.units import NANOSECONDS_PER_SECOND as SECOND
+from agent.usage.match import CardMatch
 from tests.builders import CARD, HOUR, MODEL
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +26,7 @@ OWNED = {
     "in_service": "2026-01-01",
     "life_years": 5,
 }
-ELECTRICITY = {"price_per_kilowatt_hour": 0.12, "pue": 1.4}
+ELECTRICITY = [{"price_per_kilowatt_hour": 0.12, "pue": 1.4}]
 
 
 def decoded(**keys: object) -> Settings:
@@ -51,7 +53,9 @@ def test_example_configuration_loads() -> None:
     tiers = {record.tier for record in settings.policy.table.prices}
     assert Tier.OWNED in tiers
     assert len(tiers) > 1
-    assert settings.policy.table.tariff is not None
+    assert settings.policy.table.tariffs
+    assert settings.policy.exemptions
+    assert settings.policy.emissions.intensity is not None
     assert settings.policy.teams
 
 
@@ -188,8 +192,8 @@ def test_teams_and_retired_cards_reach_the_policy() -> None:
         retired_gpus=[CARD],
     )
 
-    assert [(rule.team, rule.uuid, rule.model) for rule in settings.policy.teams] == [
-        ("a b", CARD, None),
-        ("c", None, MODEL),
+    assert [(rule.team, rule.match) for rule in settings.policy.teams] == [
+        ("a b", CardMatch(uuid=CARD)),
+        ("c", CardMatch(model=MODEL)),
     ]
     assert settings.policy.retired == {CARD}

@@ -16,7 +16,7 @@ prices:
     price_per_gpu_hour: 2.5
 """
 OWNED = """
-electricity: {price_per_kilowatt_hour: 0.12, pue: 1.4}
+electricity: [{price_per_kilowatt_hour: 0.12, pue: 1.4}]
 prices:
   - id: a
     kind: owned
@@ -63,20 +63,28 @@ MATCH = '    match: {model: "*"}\n'
 WRONG = [
     # keys
     ("timzone: UTC\n", "timzone", "did you mean timezone"),
-    ("colour: red\n", "colour", "known here: activity, currency"),
+    ("colour: red\n", "colour", "known here: activity, carbon, currency"),
     ("activity: {idle_after: 60}\n", "activity.idle_after", "did you mean idle_after_seconds"),
     ("owned: {}\n", "owned", "unknown key"),
     ("date: 2026-01-01\n", "date", "unknown key"),
     ('"prices[0]": 1\n', "prices[0]", "unknown key"),
     ("1: 2\n", "[1]", "must be text"),
-    (rented("purchase_price: 5"), "prices[0].purchase_price", "known here: currency, discount"),
+    (
+        rented("purchase_price: 5"),
+        "prices[0].purchase_price",
+        "known here: cards_per_",
+    ),
     (rented("life_yers: 5"), "prices[0].life_yers", "known here"),
     (
         owned("cards: 8", "cards: 8\n    salvage: 1"),
         "prices[0].salvage",
         "did you mean salvage_value",
     ),
-    (rented("", instead_of=PRICE), "prices[0].price_per_gpu_hour", "is missing"),
+    (
+        rented("", instead_of=PRICE),
+        "prices[0]",
+        "exactly one of price_per_gpu_hour and price_per_inst",
+    ),
     (rented("", instead_of=MATCH), "prices[0].match", "is missing"),
     (rented("", instead_of="    kind: rented\n"), "prices[0]", "kind is missing: rented or owned"),
     (owned("kind: owned", "kind: leased"), "prices[0]", "must be rented or owned"),
@@ -105,8 +113,8 @@ WRONG = [
     ("retired_gpus: [H100]\n", "retired_gpus[0]", "nvidia-smi -L"),
     ("teams: [{team: unallocated, match: {model: x}}]\n", "teams[0].team", "gpufin uses itself"),
     ('teams: [{team: "", match: {model: x}}]\n', "teams[0].team", "must be: "),
-    ("electricity: {price_per_kilowatt_hour: 0.1, pue: 0.9}\n", "electricity.pue", "equal to 1"),
-    ("electricity: {price_per_kilowatt_hour: -1, pue: 1.1}\n", "electricity.price_per_", "than 0"),
+    ("electricity: [{price_per_kilowatt_hour: 1, pue: 0.9}]\n", "electricity[0].pue", "equal to 1"),
+    ("electricity: [{price_per_kilowatt_hour: -1, pue: 1}]\n", "electricity[0].price_per_", "to 0"),
     # prices
     (rented("price_per_gpu_hour: -2", instead_of=PRICE), ".price_per_gpu_hour", "greater than 0"),
     (rented("price_per_gpu_hour: .nan", instead_of=PRICE), ".price_per_gpu_hour", "finite"),
@@ -115,15 +123,19 @@ WRONG = [
     (rented("price_per_gpu_hour: 1_825", instead_of=PRICE), ".price_per_gpu_hour", "a month"),
     (rented("price_per_gpu_hour: 250", instead_of=PRICE), ".price_per_gpu_hour", "in cents"),
     (rented('price_per_gpu_hour: "1e99999"', instead_of=PRICE), ".price_per_gpu_hour", "less than"),
-    (rented("match: {}", instead_of=MATCH), "prices[0].match", "exactly one of uuid and model"),
+    (rented("match: {}", instead_of=MATCH), "prices[0].match", "give uuid, model or mig_profile"),
     (
         rented(f"match: {{uuid: {UUID}, model: x}}", instead_of=MATCH),
         "prices[0].match",
-        "exactly one of uuid and model",
+        "a uuid names one card",
     ),
     (rented("match: {uuid: GPU-1}", instead_of=MATCH), "prices[0].match.uuid", "nvidia-smi -L"),
     (rented('match: {model: "H[12]00"}', instead_of=MATCH), "prices[0].match.model", "`*` stands"),
-    (rented("currency: EUR"), "prices[0].currency", "is EUR, but this file's currency is USD"),
+    (
+        rented("currency: EUR"),
+        "prices[0].currency",
+        "is EUR, this file's is USD, and exchange_rates has no",
+    ),
     (rented("discount_ratio: 15"), "prices[0].discount_ratio", "less than 1"),
     (rented("id: ''", instead_of="id: a\n    "), "prices[0].id", "must be: "),
     (owned("salvage_value: 28000", "salvage_value: 280000"), "prices[0]", "must be below"),

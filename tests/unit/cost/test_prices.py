@@ -6,17 +6,19 @@ from itertools import product
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.cost.prices import FOREVER_NS, Price, Tariff, globs_intersect, overlaps
-from agent.units import NANOSECONDS_PER_HOUR
+from agent.cost.energy import Tariff
+from agent.cost.prices import Price, overlaps
+from agent.usage.match import globs_intersect
 from tests.builders import (
-    A_TARIFF,
     CARD,
     HOUR,
     MODEL,
     OTHER_CARD,
     SECOND,
+    a_card,
     a_rental,
     a_table,
+    a_tariff,
     an_owned,
 )
 
@@ -29,6 +31,10 @@ def per_hour(price: Price) -> Fraction:
     return sum((rate.nanos_per_ns for rate in price.rates), Fraction(0)) * HOUR / 10**9
 
 
+def price_of_energy(tariff: Tariff) -> Fraction:
+    return tariff.at(0).nanos_per_mj
+
+
 # ---- which record
 
 
@@ -36,7 +42,7 @@ def test_record_for_the_uuid_comes_before_the_model() -> None:
     """A price for the card itself beats one for its model, wherever it stands."""
     table = a_table(a_rental(id="model"), a_rental(id="card", uuid=CARD))
 
-    found = table.at(CARD, MODEL, 0), table.at(OTHER_CARD, MODEL, 0)
+    found = table.at(a_card(), 0), table.at(a_card(OTHER_CARD), 0)
 
     assert [price and price.id for price in found] == ["card", "model"]
 
@@ -45,7 +51,7 @@ def test_gap_of_the_uuid_record_falls_back_to_the_model() -> None:
     """When the card's own record has ended, that of its model holds."""
     table = a_table(a_rental(id="model"), a_rental(id="card", uuid=CARD, valid_to_ns=10))
 
-    assert [table.at(CARD, MODEL, moment).id for moment in (9, 10)] == ["card", "model"]  # type: ignore[union-attr]  # None fails the test
+    assert [table.at(a_card(), moment).id for moment in (9, 10)] == ["card", "model"]  # type: ignore[union-attr]  # None fails the test
 
 
 def test_validity_is_half_open() -> None:
@@ -54,7 +60,7 @@ def test_validity_is_half_open() -> None:
         a_rental(id="old", valid_to_ns=100), a_rental(id="new", valid_from_ns=200, valid_to_ns=300)
     )
 
-    found = [table.at(CARD, MODEL, moment) for moment in (99, 100, 199, 200, 299, 300)]
+    found = [table.at(a_card(), moment) for moment in (99, 100, 199, 200, 299, 300)]
 
     assert [price.id if price else None for price in found] == [
         "old",
@@ -80,18 +86,25 @@ def test_validity_is_half_open() -> None:
 )
 def test_model_globs_match_as_people_expect(glob: str, matches: bool) -> None:
     """Star and question mark are wildcards, case counts, and a part of a name is not the name."""
-    assert a_rental(model=glob).matches(CARD, MODEL) is matches
+    assert a_rental(model=glob).match.matches(a_card(), {}) is matches
 
 
-def test_cuts_are_the_moments_at_which_a_rate_may_change() -> None:
-    """Begin and end of validity and of a life, but neither the beginning nor the end of time."""
+def test_terms_of_an_hour_change_where_a_rate_may_change() -> None:
+    """Begin and end of validity and of a life cut the hour; it is covered without a gap."""
     table = a_table(
         a_rental(id="a", valid_to_ns=100),
         an_owned(in_service_ns=100, end_of_life_ns=500),
         a_rental(id="other", model="nothing", valid_from_ns=7),
     )
 
-    assert table.cuts(CARD, MODEL) == (100, 500)
+    terms = table.terms(a_card(), 0)
+
+    assert [(each.start_ns, each.end_ns, each.price and each.price.id) for each in terms] == [
+        (0, 100, "a"),
+        (100, 500, "owned"),
+        (500, HOUR, "owned"),
+    ]
+    assert [len(each.rates) for each in terms] == [1, 1, 0]
 
 
 # ---- overlap
@@ -127,7 +140,9 @@ def test_globs_intersect_agrees_with_trying_every_name(first: str, second: str) 
     """Two globs intersect exactly when some name matches both."""
     one, two = a_rental(model=first or "x"), a_rental(model=second or "x")
     if first and second:
-        by_trial = any(one.matches("", name) and two.matches("", name) for name in NAMES)
+        by_trial = any(
+            all(each.match.matches(a_card(model=name), {}) for each in (one, two)) for name in NAMES
+        )
         assert globs_intersect(first, second) is by_trial
         assert globs_intersect(second, first) is by_trial
 
@@ -160,10 +175,9 @@ def test_straight_line_over_the_calendar_is_exact() -> None:
 def test_rate_ends_with_the_life() -> None:
     """After the life the rate is nothing, never negative, and before it is in service too."""
     table = a_table(an_owned(in_service_ns=10, end_of_life_ns=10 + YEAR_8760))
-    (price,) = table.prices
 
     rates = [
-        table.rate_per_hour(price, moment, None)
+        table.rate_per_hour(a_card(), moment, 0)
         for moment in (9, 10, 9 + YEAR_8760, 10 + YEAR_8760)
     ]
 
@@ -172,34 +186,31 @@ def test_rate_ends_with_the_life() -> None:
 
 def test_energy_costs_tariff_times_pue() -> None:
     """7 kWh at the board, PUE 1.4, 0.12 for a kWh come to 1.176 exactly."""
-    assert A_TARIFF.nanos_per_mj * 25_200_000_000 == Fraction("1.176") * 10**9
+    assert price_of_energy(a_tariff()) * 25_200_000_000 == Fraction("1.176") * 10**9
 
 
-def test_rate_now_contains_the_power_of_an_owned_card() -> None:
-    """700 W x 1.4 x 0.12 are 0.1176 an hour on top of the capital; unknown power adds nothing."""
-    table = a_table(an_owned(end_of_life_ns=YEAR_8760))
-    (price,) = table.prices
+def test_rate_now_contains_the_power_of_an_owned_card_and_its_host() -> None:
+    """(700 + 175) W x 1.4 x 0.12 are 0.147 an hour on top of the capital (finops 5.1)."""
+    table = a_table(an_owned(end_of_life_ns=YEAR_8760, host_mw=175_000))
 
-    with_power = table.rate_per_hour(price, SECOND, 700_000)
-    without = table.rate_per_hour(price, SECOND, None)
+    with_power = table.rate_per_hour(a_card(), SECOND, 700_000)
 
-    assert with_power - without == pytest.approx(0.1176, abs=1e-12)
+    assert with_power == pytest.approx(0.719178 + 0.147, abs=5e-7)
+
+
+def test_rate_of_an_owned_card_is_not_known_without_its_power_or_a_tariff() -> None:
+    """Missing is not zero: a rate without its energy would be too low."""
+    assert a_table(an_owned()).rate_per_hour(a_card(), SECOND, None) is None
+    assert a_table(an_owned(), tariffs=()).rate_per_hour(a_card(), SECOND, 700_000) is None
 
 
 def test_rental_contains_its_energy() -> None:
     """Power adds nothing to a rental."""
-    table = a_table(a_rental("2.5"))
-
-    assert table.rate_per_hour(table.prices[0], 0, 700_000) == 2.5
+    assert a_table(a_rental("2.5")).rate_per_hour(a_card(), 0, 700_000) == 2.5
 
 
 def test_tariff_is_exact_for_any_figures() -> None:
     """No rounding between tariff, PUE and millijoule."""
-    tariff = Tariff(id="t", currency="EUR", per_kwh=Fraction("0.2871"), pue=Fraction("1.37"))
+    tariff = a_tariff("0.2871", pue="1.37")
 
-    assert tariff.nanos_per_mj * 3_600_000_000 == Fraction("0.2871") * Fraction("1.37") * 10**9
-
-
-def test_forever_lies_beyond_every_life() -> None:
-    """A record without an end outlives the next ninety years."""
-    assert FOREVER_NS // NANOSECONDS_PER_HOUR // 8_766 + 1970 == 2116
+    assert price_of_energy(tariff) * 3_600_000_000 == Fraction("0.2871") * Fraction("1.37") * 10**9

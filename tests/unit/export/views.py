@@ -4,8 +4,9 @@ from dataclasses import replace
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from agent.cost.prices import FOREVER_NS, Price, Tier, rental_rates
-from agent.ledger.entry import MonthKey
+from agent.cost.prices import Price, Tier
+from agent.cost.rates import hourly
+from agent.ledger.entry import MonthKey, MonthSums
 from agent.ledger.period import month_at, month_before
 from agent.samples.device import (
     FaultReason,
@@ -17,18 +18,18 @@ from agent.samples.device import (
 )
 from agent.samples.instant import Instant
 from agent.samples.reading import Missing
+from agent.usage.match import CardMatch
 from agent.usage.state import CardState
-from agent.view import CardView, CollectorHealth, View
+from agent.view import CardView, CollectorHealth, ConfigHealth, View
 
 NOW = Instant(1_000_000_000_000, 1_792_224_000_000_000_000)
 SECOND = 1_000_000_000
 PRICE = Price(
     id="h100",
     tier=Tier.ON_DEMAND,
-    currency="USD",
-    rates=rental_rates(Fraction(3), "rental"),
-    model="*",
-    valid_to_ns=FOREVER_NS,
+    rates=(hourly(Fraction(3), "rental"),),
+    match=CardMatch(model="*"),
+    retrieved_at=1_767_225_600,
 )
 
 
@@ -62,6 +63,7 @@ def card(number: int, *, team: str = "vision", model: str = "NVIDIA H100") -> Ca
         price=PRICE,
         rate_per_hour=3.0,
         team=team,
+        exemption="standby pool",
         filled_ns=5 * SECOND,
     )
 
@@ -85,6 +87,7 @@ def bare(number: int) -> CardView:
         price=None,
         rate_per_hour=None,
         team="",
+        exemption="",
         filled_ns=None,
     )
 
@@ -104,6 +107,8 @@ def counters_of(*cards: CardView) -> dict[str, dict[tuple[str, ...], int]]:
         labels = (each.identity.uuid, str(each.identity.index))
         put("gpufin_gpu_energy_joules_total", labels, 1_500)
         put("gpufin_unpriced_seconds_total", labels, 0)
+        put("gpufin_unpriced_energy_joules_total", labels, 7_000)
+        put("gpufin_carbon_grams_total", labels, 9 * SECOND)
         if isinstance(each.report, GpuSample):
             for reading, reason in each.report.missing():
                 put("gpufin_gpu_missing_readings_total", (*labels, reading, reason), 1)
@@ -138,11 +143,15 @@ def view(*cards: CardView, driver_up: bool = True) -> View:
         counters=counters_of(*cards),
         months=(before, month),
         month_cost={
-            MonthKey(label, team, "USD"): (1_500 * SECOND, 500 * SECOND)
+            MonthKey(label, team, "USD"): MonthSums(
+                1_500 * SECOND, 500 * SECOND, 400 * SECOND, 100 * SECOND
+            )
             for label in (before.label, month.label)
             for team in {each.team for each in cards}
         },
         energy_price_per_kwh=0.31,
+        carbon_grams_per_kwh=380.95,
+        config=ConfigHealth(NOW.wall_ns - SECOND, successful=False),
         collectors={
             "devices": CollectorHealth(True, 0.001, NOW.wall_ns),
             "ledger": CollectorHealth(False, 0.5, None),

@@ -1,7 +1,7 @@
 """The running sums of this process."""
 
 from agent.ledger.book import Counters, Months, Pending
-from agent.ledger.entry import Component, Entry, MonthKey
+from agent.ledger.entry import Component, Entry, MonthKey, MonthSums
 from tests.builders import a_key
 
 RESEARCH = MonthKey("1970-01", "research", "USD")
@@ -56,7 +56,7 @@ def test_counters_total_keeps_what_is_forgotten() -> None:
 
 def test_months_sum_cost_and_its_idle_part() -> None:
     """Held and idle money is in both sums, the rest in the first alone; filled money counts."""
-    months = Months({RESEARCH: (100, 10)})
+    months = Months({RESEARCH: MonthSums(100, 10)})
 
     months.add(
         [
@@ -68,18 +68,18 @@ def test_months_sum_cost_and_its_idle_part() -> None:
         ]
     )
 
-    assert months.snapshot(["1970-01"]) == {RESEARCH: (115, 16)}
+    assert months.snapshot(["1970-01"]) == {RESEARCH: MonthSums(115, 16, 6)}
 
 
 def test_months_survive_a_clock_that_steps_away_and_back() -> None:
     """A wrong wall clock shows another month for a while; the true one is not forgotten."""
-    months = Months({RESEARCH: (100, 10)})
+    months = Months({RESEARCH: MonthSums(100, 10)})
 
     away = months.snapshot(["2031-05"])
     back = months.snapshot(["1970-01"])
 
     assert away == {}
-    assert back == {RESEARCH: (100, 10)}
+    assert back == {RESEARCH: MonthSums(100, 10)}
 
 
 def test_pending_rows_sum_by_key() -> None:

@@ -3,16 +3,18 @@
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.cost.prices import PriceTable, Tariff
+from agent.cost.energy import CarbonIntensity, embodied_nanograms_per_ns
+from agent.cost.prices import PriceTable
 from agent.ledger.entry import Component, Entry
-from agent.ledger.posting import Interval, Remainders, post
+from agent.ledger.posting import Books, Emissions, Interval, Remainders, post
 from agent.usage.energy import EnergyMethod
 from agent.usage.state import CardState
+from agent.usage.timetable import When
 from tests.builders import (
-    A_TARIFF,
     CARD,
     HOUR,
     SECOND,
@@ -20,6 +22,7 @@ from tests.builders import (
     a_card,
     a_rental,
     a_table,
+    a_tariff,
     an_owned,
 )
 
@@ -43,7 +46,7 @@ def an_interval(
 def posted(
     interval: Interval, table: PriceTable, remainders: Remainders | None = None
 ) -> list[Entry]:
-    return post(interval, table, UTC, {} if remainders is None else remainders)
+    return post(interval, Books(table, UTC, {} if remainders is None else remainders))
 
 
 def nanos(entries: list[Entry], component: str) -> int:
@@ -129,13 +132,12 @@ def test_unmeasured_energy_books_nothing() -> None:
     assert {entry.key.component for entry in entries} == {Component.RENTAL}
 
 
-def test_owned_without_a_tariff_books_energy_without_money() -> None:
-    """No tariff, no guess."""
-    table = a_table(an_owned(), tariff=None)
+def test_owned_without_a_tariff_books_unpriced_energy() -> None:
+    """No tariff, no guess: the quantity stands apart from energy that a rental contains."""
+    entries = posted(an_interval(HOUR, 5), a_table(an_owned(), tariffs=()))
 
-    entries = posted(an_interval(HOUR, 5), table)
-
-    assert nanos(entries, Component.ENERGY) == 0
+    (energy,) = [entry for entry in entries if entry.key.method != "time"]
+    assert (energy.key.component, energy.nanos, energy.quantity) == ("unpriced_energy", 0, 5)
 
 
 @pytest.mark.parametrize("parts", [1, 7, 3_600])
@@ -170,14 +172,70 @@ def test_interval_of_no_length_books_nothing() -> None:
 
 def test_tariffs_of_the_same_card_keep_apart() -> None:
     """A new tariff id has a remainder of its own."""
-    table = a_table(an_owned())
-    other = PriceTable(
-        table.prices, currency="USD", tariff=replace(A_TARIFF, id="other", per_kwh=Fraction(1, 7))
-    )
     remainders = Remainders()
 
-    posted(an_interval(SECOND, 1), table, remainders)
-    posted(an_interval(SECOND, 1), other, remainders)
+    for tariff in (a_tariff(), a_tariff(Fraction(1, 7), id="other")):
+        posted(an_interval(SECOND, 1), a_table(an_owned(), tariffs=[tariff]), remainders)
 
     assert {key[2] for key in remainders if key[1] == Component.ENERGY} == {"grid", "other"}
-    assert isinstance(other.tariff, Tariff)
+
+
+def test_energy_is_priced_by_the_band_of_its_local_hour() -> None:
+    """Cut at 16:00 in Kolkata, which is half past an hour of UTC, and each part at its own price."""
+    evening = When(from_minute=16 * 60, to_minute=21 * 60)
+    tariff = a_tariff("0.10", (evening, "0.30"), zone=ZoneInfo("Asia/Kolkata"), pue="1")
+    ten_utc = START_NS // HOUR * HOUR + (10 - START_NS // HOUR % 24) * HOUR
+
+    entries = posted(
+        an_interval(HOUR, 3_600_000_000, ten_utc), a_table(an_owned(), tariffs=[tariff])
+    )
+
+    energy = [entry for entry in entries if entry.key.component == Component.ENERGY]
+    assert [(entry.key.price_id, entry.nanos) for entry in energy] == [
+        ("grid", 50_000_000),
+        ("grid/0", 150_000_000),
+    ]
+
+
+def test_host_power_is_energy_of_its_own_method() -> None:
+    """175 W beside the card for an hour: 0.175 kWh x 1.4 x 0.12, and none for a filled hour."""
+    table = a_table(an_owned(host_mw=175_000))
+    live, filled = an_interval(HOUR), replace(an_interval(HOUR), filled=True)
+
+    host = [entry for entry in posted(live, table) if entry.key.method == "host"]
+
+    assert [(entry.nanos, entry.quantity) for entry in host] == [(29_400_000, 630_000_000)]
+    assert all(entry.key.method != "host" for entry in posted(filled, table))
+
+
+def test_carbon_follows_energy_and_time() -> None:
+    """1 kWh at a PUE of 1.4 and 369.473 g: 517.2622 g; 318 kg over 5 years: 7.260274 g an hour."""
+    intensity = CarbonIntensity("US", Fraction("369.473"), Fraction("1.4"))
+    embodied = embodied_nanograms_per_ns(Fraction(318), 5 * 8_760 * HOUR)
+    books = Books(
+        a_table(),
+        UTC,
+        {},
+        Emissions(expected=True, intensity=intensity, embodied_ng_per_ns=embodied),
+    )
+
+    entries = post(an_interval(HOUR, 3_600_000_000), books)
+
+    grams = {
+        entry.key.component: entry.quantity / 1e9
+        for entry in entries
+        if "carbon" in entry.key.component
+    }
+    assert grams == pytest.approx({"carbon": 517.2622, "carbon_embodied": 7.260274}, abs=5e-7)
+    assert nanos(entries, Component.CARBON) == nanos(entries, Component.CARBON_EMBODIED) == 0
+
+
+def test_energy_of_an_unknown_intensity_is_counted_as_such() -> None:
+    """No figure, no grams: the energy stands in a row that says so."""
+    books = Books(a_table(), UTC, {}, Emissions(expected=True))
+
+    entries = post(an_interval(HOUR, 7), books)
+
+    unknown = [entry for entry in entries if entry.key.component == Component.CARBON_UNKNOWN]
+    assert [entry.quantity for entry in unknown] == [7]
+    assert not [entry for entry in entries if entry.key.component == Component.CARBON]

@@ -7,13 +7,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.cost.prices import FOREVER_NS, Price, PriceTable, Tier, rental_rates
+from agent.cost.prices import Price, PriceTable, Tier
+from agent.cost.rates import hourly
 from agent.ledger.account import Account
 from agent.ledger.fill import Host
 from agent.ledger.policy import AccountPolicy
 from agent.runtime.flush import Flusher
 from agent.runtime.health import Health
 from agent.samples.device import GpuIdentity, GpuSample, NodeSample
+from agent.usage.match import CardMatch
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeLedger
 
@@ -28,12 +30,10 @@ class Bench:
         price = Price(
             id="p",
             tier=Tier.ON_DEMAND,
-            currency="USD",
-            rates=rental_rates(Fraction(PER_HOUR), "rental"),
-            model="*",
-            valid_to_ns=FOREVER_NS,
+            rates=(hourly(Fraction(PER_HOUR), "rental"),),
+            match=CardMatch(model="*"),
         )
-        table = PriceTable([price], currency="USD", tariff=None)
+        table = PriceTable([price], currency="USD")
         self.clock, self.store, self.health = FakeClock(), FakeLedger(), Health()
         host = Host(machine_id="m", boot_id="b", clock_synchronized=True)
         policy = AccountPolicy(table=table, zone=ZoneInfo("UTC"))

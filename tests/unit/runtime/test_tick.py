@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.cost.prices import FOREVER_NS, Price, PriceTable, Tier, rental_rates
+from agent.cost.prices import Price, PriceTable, Tier
+from agent.cost.rates import hourly
 from agent.errors import GpuError, TryAgain
 from agent.ledger.account import Account
 from agent.ledger.fill import Host
@@ -16,8 +17,9 @@ from agent.ledger.policy import AccountPolicy
 from agent.runtime.health import Health
 from agent.runtime.picture import Facts, Published
 from agent.runtime.tick import Ticker
+from agent.usage.match import CardMatch
 from agent.usage.state import CardState
-from agent.view import View
+from agent.view import ConfigHealth, View
 from tests.fakes.store import FakeLedger
 from tests.unit.runtime.blocking_source import Bench, no_driver
 
@@ -36,14 +38,10 @@ class Turns:
         price = Price(
             id="p",
             tier=Tier.ON_DEMAND,
-            currency="USD",
-            rates=rental_rates(Fraction(36), "rental"),
-            model="*",
-            valid_to_ns=FOREVER_NS,
+            rates=(hourly(Fraction(36), "rental"),),
+            match=CardMatch(model="*"),
         )
-        policy = AccountPolicy(
-            table=PriceTable([price], currency="USD", tariff=None), zone=ZoneInfo("UTC")
-        )
+        policy = AccountPolicy(table=PriceTable([price], currency="USD"), zone=ZoneInfo("UTC"))
         host = Host(machine_id="m", boot_id="b", clock_synchronized=True)
         self.account = Account(policy, FakeLedger().recover(), host)
         self.published = Published()
@@ -55,8 +53,9 @@ class Turns:
             book_lock=threading.Lock(),
             published=self.published,
             health=self.health,
-            facts=Facts(source="nvml", ledger_id="l", started_wall_ns=0, stale_after_ns=SECOND),
+            facts=Facts(source="nvml", started_wall_ns=0, stale_after_ns=SECOND),
             interval_ns=SECOND // 5,
+            config_health=lambda: ConfigHealth(0),
             on_turn=self.views.append,
             on_clock_step=lambda: self.steps.append(1),
         )

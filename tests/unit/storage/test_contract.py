@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.ledger.batch import Batch
-from agent.ledger.entry import Component
+from agent.ledger.entry import Component, MonthSums
 from agent.ports import LedgerStore
 from agent.storage.ledger import SqliteLedger
 from tests.builders import CARD, OTHER_CARD, a_key
@@ -53,8 +53,8 @@ def test_store_sums_every_month(store: LedgerStore) -> None:
 
     found = store.recover().months
     assert {key.month: sums for key, sums in found.items()} == {
-        "1970-01": (6, 4),
-        "1970-02": (8, 0),
+        "1970-01": MonthSums(6, 4, 4),
+        "1970-02": MonthSums(8),
     }
 
 

@@ -1,0 +1,85 @@
+"""Sections of the configuration file that say what energy costs and emits."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from agent.config.keys import Float, Hours, Identifier, Model, Moment, ZoneName, known_zone
+
+
+class Band(Hours):
+    """Hours at which a kilowatt-hour costs another price."""
+
+    name: Identifier = Field(description="Name of the band; ledger rows keep it")
+    price_per_kilowatt_hour: Decimal = Field(
+        ge=0, le=10_000, description="Units of `currency` for one kWh at the meter"
+    )
+
+
+class Electricity(Model):
+    """What owned cards pay for energy: energy x PUE x tariff."""
+
+    id: Identifier = Field("electricity", description="Name of the tariff; ledger rows keep it")
+    price_per_kilowatt_hour: Decimal = Field(
+        ge=0, le=10_000, description="Units of `currency` for one kWh, outside of `bands`"
+    )
+    pue: Decimal = Field(
+        ge=1,
+        le=3,
+        description="Power usage effectiveness of the site: meter over IT; 1.54 is the industry mean",
+    )
+    valid_from: Moment | None = Field(None, description="First moment; empty: always was valid")
+    valid_to: Moment | None = Field(None, description="First moment after the last; empty: no end")
+    timezone: ZoneName | None = Field(None, description="Zone of its hours; default: the file's")
+    holidays: tuple[date, ...] = Field((), description="Dates that bands may treat apart")
+    bands: tuple[Band, ...] = Field((), description="Other prices by hour; the first that holds")
+    source: str = Field("", max_length=200, description="Where it comes from, for people")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        return None if zone is None else known_zone(zone)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [band.name for band in self.bands]
+        if len(set(names)) < len(names):
+            raise ValueError("two bands have one name")
+        return self
+
+
+class Carbon(Model):
+    """What a kilowatt-hour emits, and what making the cards did."""
+
+    grams_per_kilowatt_hour: Decimal | None = Field(
+        None, ge=0, le=5_000, description="Grams of CO2 equivalent, one figure for all time"
+    )
+    grid: str | None = Field(
+        None, description="Country of the table that comes with gpufin, such as DE (year 2023)"
+    )
+    file: str | None = Field(
+        None,
+        pattern=r"^/",
+        description="A file that another tool refreshes: a number, or JSON with grams_per_kilowatt_hour",
+    )
+    max_age_seconds: Float = Field(
+        7_200, ge=60, le=604_800, description="From which age on the file is not believed"
+    )
+    pue: Decimal | None = Field(
+        None, ge=1, le=3, description="PUE of the site; default: that of the first `electricity`"
+    )
+    embodied_kilograms_per_gpu: Decimal | None = Field(
+        None, gt=0, le=100_000, description="Carbon of making one card, spread over its life"
+    )
+    embodied_life_years: Decimal = Field(
+        Decimal(5), ge=Decimal("0.1"), le=15, description="Life of a card in years of 8,760 hours"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = (self.grams_per_kilowatt_hour, self.grid, self.file)
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("give exactly one of grams_per_kilowatt_hour, grid and file")
+        return self
