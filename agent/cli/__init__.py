@@ -11,6 +11,7 @@ import click
 
 import agent
 from agent.cli.config import check_config, explain_price
+from agent.cli.ledger import inventory, ledger
 from agent.cli.metrics import metrics
 from agent.cli.render import dashboards, rules
 from agent.cli.serve import demo, run
@@ -23,7 +24,17 @@ def cli() -> None:
     """GPU telemetry and FinOps agent: what every card costs, and how much of it is idle."""
 
 
-for command in (run, demo, check_config, explain_price, metrics, rules, dashboards):
+for command in (
+    run,
+    demo,
+    check_config,
+    explain_price,
+    ledger,
+    inventory,
+    metrics,
+    rules,
+    dashboards,
+):
     cli.add_command(command)
 
 

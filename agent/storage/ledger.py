@@ -152,7 +152,7 @@ def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:
             (row[0], row[1], row[2]): (int(row[3]), int(row[4]))
             for row in execute("SELECT * FROM remainder")
         },
-        gpus={row[0]: KnownGpu(_identity(row), row[4]) for row in execute("SELECT * FROM gpu")},
+        gpus={row[0]: KnownGpu(identity_of(row), row[4]) for row in execute("SELECT * FROM gpu")},
         months=_months(database),
         retired=_retired(database),
         price_digests={key: frozenset(values) for key, values in digests.items()},
@@ -185,7 +185,8 @@ def _checkpoint(row: tuple[object, ...]) -> Checkpoint:
     )
 
 
-def _identity(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
+def identity_of(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
+    """A card from a row of the table ``gpu``."""
     uuid, index, model, pci_bus_id, _, memory = row
     return GpuIdentity(
         uuid=uuid,
@@ -257,6 +258,6 @@ def remembered_gpus(directory: Path) -> list[GpuIdentity]:
     try:
         with closing(connect(directory / FILE_NAME, read_only=True)) as database:
             rows = database.execute("SELECT * FROM gpu ORDER BY idx").fetchall()
-            return [_identity(row) for row in rows]
+            return [identity_of(row) for row in rows]
     except (sqlite3.Error, ValueError):
         return []

@@ -193,6 +193,22 @@ def test_late_driver_is_reached_through_a_new_process(
     assert list(service.values("gpufin_gpu_up").values()) == [1, 1]
 
 
+def test_reload_keeps_the_process_and_refuses_a_faulty_file(service: Service) -> None:
+    """systemctl reload reads the file; a faulty one is told by a metric, and nothing restarts."""
+    pid = service.show("MainPID")
+    service.lab.run("cp", "/etc/gpufin/config.yaml", "/etc/gpufin/good")
+    service.lab.write("/etc/gpufin/config.yaml", "no_such_key: 1\n")
+    name = "gpufin_config_last_reload_successful"
+    try:
+        service.systemctl("reload")
+        until(lambda: service.total(name) == 0, 5, "the fault is told")
+    finally:
+        service.lab.run("mv", "/etc/gpufin/good", "/etc/gpufin/config.yaml")
+    service.systemctl("reload")
+    until(lambda: service.total(name) == 1, 5, "the good file is in force")
+    assert service.show("MainPID") == pid
+
+
 def test_bad_configuration_is_not_tried_again(service: Service) -> None:
     service.systemctl("stop")
     service.lab.run("mv", "/etc/gpufin/config.yaml", "/etc/gpufin/good")

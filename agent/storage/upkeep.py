@@ -1,0 +1,186 @@
+"""Work on a ledger beside the running agent: each in one transaction on a connection of its own.
+
+The agent notices at its next flush (``PRAGMA data_version``) and takes the new sums up.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from agent.cost.prices import PriceTable
+from agent.errors import LedgerError
+from agent.ledger.entry import Entry, EntryKey
+from agent.ledger.period import HOUR_SECONDS
+from agent.ledger.reprice import corrections
+from agent.samples.device import GpuIdentity
+from agent.storage.connection import FILE_NAME, adopt, connect, schema_version, transaction
+from agent.storage.ledger import ADD_ENTRY, identity_of
+from agent.storage.schema import SCHEMA_VERSION
+from agent.usage.state import CardState
+
+DAY_SECONDS = 24 * HOUR_SECONDS
+COMPACTED = "compacted_before"
+"""Key in ``meta``: rows of hours before this moment stand for a UTC day, not for an hour."""
+_KEYS = ", ".join(field for field in EntryKey._fields if field != "hour")
+
+_DAYS = f"""
+CREATE TEMP TABLE day AS
+SELECT hour / {DAY_SECONDS} * {DAY_SECONDS} AS hour, {_KEYS}, SUM(nanos), SUM(quantity)
+FROM entry WHERE hour < ? GROUP BY hour / {DAY_SECONDS}, {_KEYS}
+"""  # noqa: S608 - our own column names
+
+
+def ledger_file(place: Path) -> Path:
+    """The ledger in a state directory, or the file itself."""
+    return place / FILE_NAME if place.is_dir() else place
+
+
+@contextmanager
+def opened(place: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection to a ledger of this schema.
+
+    Raises:
+        LedgerError: there is none, it is of another schema, or the work on it failed.
+    """
+    path = ledger_file(place)
+    if not path.is_file():
+        raise LedgerError(f"{path}: there is no ledger")
+    try:
+        with closing(connect(path, read_only=read_only)) as database:
+            version = schema_version(database)
+            if version != SCHEMA_VERSION:
+                raise LedgerError(
+                    f"{path}: has schema {version}, this gpufin reads {SCHEMA_VERSION}; "
+                    "the agent brings an older one up to date when it starts"
+                )
+            yield database
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path}: {error}") from error
+
+
+def rows_between(
+    database: sqlite3.Connection, from_hour: int, to_hour: int
+) -> Iterator[tuple[EntryKey, tuple[int, int]]]:
+    """The rows of [from_hour, to_hour), UTC seconds since 1970, in the order of the key."""
+    found = database.execute(
+        "SELECT * FROM entry WHERE hour >= ? AND hour < ?", (from_hour, to_hour)
+    )
+    for row in found:
+        key = EntryKey._make(row[:13])
+        yield key._replace(state=CardState(key.state), filled=bool(key.filled)), row[13:]
+
+
+def compacted_before(database: sqlite3.Connection) -> int:
+    """Up to which moment (UTC seconds) rows stand for days."""
+    row = database.execute("SELECT value FROM meta WHERE key = ?", (COMPACTED,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def backup(place: Path, target: Path) -> None:
+    """Copy a ledger, also while its agent writes, to a file that is whole or not there.
+
+    Raises:
+        LedgerError: the target exists, or the copy failed.
+    """
+    if target.exists():
+        raise LedgerError(f"{target}: exists already, and is not overwritten")
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    with opened(place, read_only=True) as database, closing(sqlite3.connect(part)) as copy:
+        database.backup(copy)
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    part.rename(target)
+
+
+def compact(place: Path, before: int) -> tuple[int, int]:
+    """Merge the hours of UTC days that ended before a moment (UTC seconds) into a row for the day.
+
+    Money and quantities are conserved per card, state, component, price and month.
+    Returns the number of rows before and after.
+    """
+    edge = before // DAY_SECONDS * DAY_SECONDS
+    with opened(place) as database:
+        (had,) = database.execute("SELECT COUNT(*) FROM entry").fetchone()
+        if compacted_before(database) < edge:
+            with transaction(database):
+                database.execute(_DAYS, (edge,))
+                database.execute("DELETE FROM entry WHERE hour < ?", (edge,))
+                database.execute("INSERT INTO entry SELECT * FROM day")
+                database.execute("DROP TABLE day")
+                database.execute("REPLACE INTO meta VALUES (?, ?)", (COMPACTED, str(edge)))
+        (has,) = database.execute("SELECT COUNT(*) FROM entry").fetchone()
+    return int(had), int(has)
+
+
+def drop_months(place: Path, before: str) -> int:
+    """Delete the rows of months before one such as ``2020-01``; returns how many."""
+    with opened(place) as database, transaction(database):
+        return database.execute("DELETE FROM entry WHERE month < ?", (before,)).rowcount
+
+
+def retire(place: Path, uuid: str, now_ns: int) -> bool:
+    """Take a card out of those that are expected and paid for; False when it was already."""
+    with opened(place) as database, transaction(database):
+        added = database.execute("INSERT OR IGNORE INTO retired VALUES (?, ?)", (uuid, now_ns))
+        database.execute("DELETE FROM checkpoint WHERE uuid = ?", (uuid,))
+        database.execute("DELETE FROM gpu WHERE uuid = ?", (uuid,))
+        return added.rowcount == 1
+
+
+def bring_back(place: Path, uuid: str) -> bool:
+    """Expect a retired card again when it answers; False when it was not retired."""
+    with opened(place) as database, transaction(database):
+        return database.execute("DELETE FROM retired WHERE uuid = ?", (uuid,)).rowcount == 1
+
+
+def take_over(place: Path, machine_id: str) -> None:
+    """Make a ledger that was set aside as another machine's that of this one."""
+    with opened(place) as database:
+        adopt(database, machine_id)
+
+
+def reprice(
+    place: Path,
+    table: PriceTable,
+    hours: tuple[int, int],
+    *,
+    note: tuple[int, str],
+    dry_run: bool,
+) -> list[Entry]:
+    """Correct the rows of [from, to) (UTC hours) for what ``table`` says now; see ``corrections``.
+
+    ``note`` is the moment (UTC nanoseconds) and the reason that the correction is kept under.
+    """
+    with opened(place) as database, transaction(database):
+        (last,) = database.execute("SELECT COALESCE(MAX(number), 0) FROM correction").fetchone()
+        cards = {row[0]: identity_of(row) for row in database.execute("SELECT * FROM gpu")}
+        number, day_edge = last + 1, compacted_before(database)
+        found: list[Entry] = []
+        for span, begin, end in (
+            (DAY_SECONDS, hours[0], min(hours[1], day_edge)),
+            (HOUR_SECONDS, max(hours[0], day_edge), hours[1]),
+        ):
+            rows = rows_between(database, begin, end)
+            found += corrections(rows, table, cards, number=number, span_seconds=span)
+        if found and not dry_run:
+            database.execute("INSERT INTO correction VALUES (?, ?, ?)", (number, *note))
+            database.executemany(ADD_ENTRY, _rows(found))
+        return found
+
+
+def _rows(entries: Iterable[Entry]) -> Iterator[tuple[object, ...]]:
+    return ((*entry.key, entry.nanos, entry.quantity) for entry in entries)
+
+
+def known_cards(place: Path) -> tuple[list[tuple[GpuIdentity, int]], list[tuple[str, int]]]:
+    """The expected cards with when each last answered, and the retired ones with when they left."""
+    with opened(place, read_only=True) as database:
+        cards = database.execute("SELECT * FROM gpu ORDER BY idx").fetchall()
+        gone = database.execute("SELECT uuid, at_wall_ns FROM retired ORDER BY uuid").fetchall()
+    return [(identity_of(row), row[4]) for row in cards], gone
