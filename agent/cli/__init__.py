@@ -14,6 +14,7 @@ from agent.cli.config import check_config, explain_price
 from agent.cli.ledger import inventory, ledger
 from agent.cli.metrics import metrics
 from agent.cli.render import dashboards, rules
+from agent.cli.report import explain, report
 from agent.cli.serve import demo, run
 from agent.errors import EXIT_FAILURE, EXIT_TRY_AGAIN, EXIT_USAGE, ConfigError, GpufinError
 
@@ -24,17 +25,12 @@ def cli() -> None:
     """GPU telemetry and FinOps agent: what every card costs, and how much of it is idle."""
 
 
-for command in (
-    run,
-    demo,
-    check_config,
-    explain_price,
-    ledger,
-    inventory,
-    metrics,
-    rules,
-    dashboards,
-):
+_COMMANDS = (
+    *(run, demo, check_config, explain_price),
+    *(report, explain, ledger, inventory),
+    *(metrics, rules, dashboards),
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

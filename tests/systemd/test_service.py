@@ -194,7 +194,7 @@ def test_late_driver_is_reached_through_a_new_process(
 
 
 def test_reload_keeps_the_process_and_refuses_a_faulty_file(service: Service) -> None:
-    """systemctl reload reads the file; a faulty one is told by a metric, and nothing restarts."""
+    """A reload reads the file; a faulty one is told by a metric, and nothing restarts."""
     pid = service.show("MainPID")
     service.lab.run("cp", "/etc/gpufin/config.yaml", "/etc/gpufin/good")
     service.lab.write("/etc/gpufin/config.yaml", "no_such_key: 1\n")

@@ -1,0 +1,1 @@
+"""A report as people and programs read it: terminal, Markdown, CSV, JSON, a page that stands alone."""

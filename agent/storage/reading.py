@@ -1,0 +1,107 @@
+"""Ledgers read for reports and explanations, beside running agents or from copies."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import LedgerError
+from agent.ledger.entry import EntryKey
+from agent.storage.upkeep import ledger_file, opened
+from agent.units import NANOSECONDS_PER_SECOND
+from agent.usage.state import CardState
+
+_FIRST = "SELECT uuid, MIN(hour) FROM entry GROUP BY uuid"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows of whole months, or of the hours [start, end) (UTC seconds since 1970)."""
+
+    start: int
+    end: int
+    months: tuple[str, ...] = ()
+
+
+@contextmanager
+def read_ledgers(places: Sequence[Path]) -> Iterator["LedgerReader"]:
+    """The ledgers of state directories or files, each as it is at this moment.
+
+    Raises:
+        LedgerError: one is missing or of another schema, or one ledger is given twice.
+    """
+    ledgers: dict[str, sqlite3.Connection] = {}
+    where: dict[str, Path] = {}
+    with ExitStack() as stack:
+        for place in places:
+            database = stack.enter_context(opened(place, read_only=True))
+            database.execute("BEGIN")  # one picture, whatever the agent writes meanwhile
+            query = "SELECT value FROM meta WHERE key = 'ledger_id'"
+            name = str(database.execute(query).fetchone()[0])
+            if name in where:
+                raise LedgerError(
+                    f"{ledger_file(place)}: is the ledger {name}, as {where[name]} is: "
+                    "each may be counted once only"
+                )
+            where[name] = ledger_file(place)
+            ledgers[name] = database
+        yield LedgerReader(ledgers)
+
+
+class LedgerReader:
+    """Several ledgers as one, by their ids."""
+
+    def __init__(self, ledgers: Mapping[str, sqlite3.Connection]) -> None:
+        self._ledgers = ledgers
+
+    def rows(self, chosen: Selection) -> Iterator[tuple[str, EntryKey, tuple[int, int]]]:
+        """Ledger id, key, nanos and quantity of every row of a selection."""
+        query = "SELECT * FROM entry WHERE hour >= ? AND hour < ?"
+        values: tuple[object, ...] = (chosen.start, chosen.end)
+        if chosen.months:
+            marks = ", ".join("?" * len(chosen.months))
+            query, values = f"SELECT * FROM entry WHERE month IN ({marks})", chosen.months  # noqa: S608 - question marks
+        for name, database in self._ledgers.items():
+            for row in database.execute(query, values):
+                key = EntryKey._make(row[:13])
+                yield (
+                    name,
+                    key._replace(state=CardState(key.state), filled=bool(key.filled)),
+                    row[13:],
+                )
+
+    def first_hours(self) -> dict[str, int]:
+        """The first hour (UTC seconds) that each card was ever booked in."""
+        found: dict[str, int] = {}
+        for database in self._ledgers.values():
+            for uuid, hour in database.execute(_FIRST):
+                found[uuid] = min(hour, found.get(uuid, hour))
+        return found
+
+    def retired(self) -> dict[str, int]:
+        """When cards were retired, UTC seconds since 1970."""
+        return {
+            uuid: at_ns // NANOSECONDS_PER_SECOND
+            for database in self._ledgers.values()
+            for uuid, at_ns in database.execute("SELECT uuid, at_wall_ns FROM retired")
+        }
+
+    def records(self) -> dict[str, list[str]]:
+        """Price id to the records used under it, as JSON."""
+        found: dict[str, list[str]] = {}
+        for database in self._ledgers.values():
+            for identifier, record in database.execute("SELECT id, record FROM price_record"):
+                known = found.setdefault(identifier, [])
+                if record not in known:
+                    known.append(record)
+        return found
+
+    def reasons(self) -> dict[int, str]:
+        """Number of a correction to its reason; those of several ledgers in one line."""
+        found: dict[int, str] = {}
+        for database in self._ledgers.values():
+            for number, reason in database.execute("SELECT number, reason FROM correction"):
+                said = found.get(number)
+                found[number] = reason if said in {None, reason} else f"{said}; {reason}"
+        return found

@@ -1,0 +1,195 @@
+"""Commands that read a ledger or work on it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.builders import CARD, OTHER_CARD, a_policy, a_rental
+from tests.unit.cli.test_commands import Shell
+from tests.unit.report.ledgers import ACTIVE, HELD, make, of
+
+PRICED = a_policy(a_rental("2.50", id="hopper"))
+UNPRICED = a_policy(a_rental(model="nothing"))
+COURSES = {CARD: [of(10, ACTIVE)], OTHER_CARD: [of(4, HELD), of(6, ACTIVE)]}
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> str:
+    make(tmp_path / "state", PRICED, COURSES, "2026-11-02T00:00:00")
+    return str(tmp_path / "state")
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> str:
+    make(tmp_path / "late", UNPRICED, COURSES, "2026-11-02T00:00:00")
+    return str(tmp_path / "late")
+
+
+def test_report_sums_ledgers_and_refuses_one_twice(shell: Shell, state: str, late: str) -> None:
+    """A directory and a file; the same ledger under two names is one."""
+    period = ("--period", "2026-11", "--format", "json")
+
+    _, one, _ = shell.run("report", "--ledger", state, *period)
+    _, two, _ = shell.run("report", "--ledger", state, "--ledger", f"{late}/ledger.sqlite", *period)
+    code, _, err = shell.run(
+        "report", "--ledger", state, "--ledger", f"{state}/ledger.sqlite", *period
+    )
+
+    assert json.loads(one)["reports"][0]["total"]["cost"] == "50.000000000"
+    assert json.loads(two)["reports"][0]["gpu_hours"] == 40
+    assert code == 1
+    assert "each may be counted once only" in err
+
+
+def test_report_is_written_to_a_file(shell: Shell, state: str, tmp_path: Path) -> None:
+    """In any form; what was written is said beside."""
+    target = tmp_path / "report.html"
+
+    code, out, err = shell.run(
+        *("report", "--ledger", state, "--period", "2026-11-02", "--by", "day,state"),
+        *("--format", "html", "--output", str(target)),
+    )
+
+    assert (code, out) == (0, "")
+    assert str(target) in err
+    assert "50.00 USD" in target.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--period", "May"), "is no period"),
+        (("--by", "colour"), "--by must name some of team, model"),
+        (("--by", "team,team"), "each once"),
+        (("--invoice", "much"), "is no amount"),
+        (("--timezone", "Mars/Base"), "is not an IANA time zone"),
+    ],
+)
+def test_wrong_use_of_report_is_exit_code_2(
+    shell: Shell, state: str, options: tuple[str, ...], words: str
+) -> None:
+    """With what would be right."""
+    chosen = () if "--period" in options else ("--period", "2026-11")
+
+    code, out, err = shell.run("report", "--ledger", state, *chosen, *options)
+
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_report_of_nothing_says_so(shell: Shell, state: str) -> None:
+    """And compares no invoice with it."""
+    code, out, _ = shell.run("report", "--ledger", state, "--period", "2020-01")
+
+    assert (code, out) == (0, "nothing is booked for this period\n")
+    assert shell.run("report", "--ledger", state, "--period", "2020-01", "--invoice", "1")[0] == 2
+
+
+def test_explain_traces_a_number_to_its_rows(shell: Shell, state: str) -> None:
+    """The sum of the rows is the number of the report."""
+    _, report, _ = shell.run(
+        *("report", "--ledger", state, "--period", "2026-11", "--by", "state", "--format", "json")
+    )
+    held = next(
+        group
+        for group in json.loads(report)["reports"][0]["groups"]
+        if group["names"]["state"] == "held"
+    )
+
+    code, out, _ = shell.run(
+        *("explain", "--ledger", state, "--period", "2026-11", "--state", "held", "--all")
+    )
+
+    first, *rows = out.splitlines()
+    assert code == 0
+    assert first == f"2026-11: {float(held['cost']):.9f} USD in {len(rows)} rows"
+    rental = [row for row in rows if "  rental  hopper  1.000000 h  2.500000000" in row]
+    assert len(rental) == 4
+    assert rental[0].strip().startswith("2026-11-02 00:00+0000")
+
+
+def test_explain_of_nothing_is_exit_code_1(shell: Shell, state: str) -> None:
+    """So that a script notices."""
+    assert shell.run("explain", "--ledger", state, "--period", "2026-11", "--team", "x")[0] == 1
+
+
+def test_explain_cuts_many_rows_short(shell: Shell, tmp_path: Path) -> None:
+    """50 hours of rental and energy are 100 rows: 40 are shown unless all are asked for."""
+    make(tmp_path / "long", PRICED, {CARD: [of(50, ACTIVE)]}, "2026-11-02T00:00:00")
+
+    _, out, _ = shell.run(*("explain", "--ledger", str(tmp_path / "long"), "--period", "2026-11"))
+
+    assert len(out.splitlines()) == 42
+    assert out.splitlines()[-1] == "  and 60 rows more: --all"
+
+
+def test_verify_and_backup(shell: Shell, state: str, tmp_path: Path) -> None:
+    """Good is 0; a target that exists is left alone."""
+    assert shell.run("ledger", "verify", state)[:2] == (0, f"{state}: good\n")
+    target = str(tmp_path / "copy")
+    assert shell.run("ledger", "backup", target, "--state-directory", state)[0] == 0
+    assert shell.run("ledger", "backup", target, "--state-directory", state)[0] == 1
+    code, out, _ = shell.run("ledger", "verify", target, "--json")
+    assert (code, json.loads(out)["findings"]) == (0, [])
+
+
+def test_reprice_says_what_it_would_do_and_does_it(shell: Shell, late: str) -> None:
+    """20 hours at 2.50, under a reason; then there is nothing more to do."""
+    command = ("ledger", "reprice", "--state-directory", late, "--reason", "late contract")
+
+    tried = shell.with_config(*command, "--dry-run")
+    done = shell.with_config(*command, "--from", "2026-11-02", "--to", "2026-11-03")
+    again = shell.with_config(*command)
+    _, report, _ = shell.run("report", "--ledger", late, "--period", "2026-11")
+
+    assert "rows would be added" in tried[1]
+    assert "2026-11 rental hopper: +50.00 USD" in tried[1]
+    assert done[1].splitlines()[1:] == tried[1].splitlines()[1:]
+    assert again[1] == "0 rows were added\n"
+    assert "correction 1: late contract" in report
+
+
+def test_compact_and_drop(shell: Shell, state: str) -> None:
+    """Rows become fewer, the money stays; a month that is none is wrong use."""
+    place = ("--state-directory", state)
+    assert "rows became" in shell.run("ledger", "compact", *place)[1]
+    assert shell.run("ledger", "compact", *place, "--drop-before", "soon")[0] == 2
+    assert (
+        "0 rows of months before 2020-01"
+        in (shell.run("ledger", "compact", *place, "--drop-before", "2020-01")[1])
+    )
+
+
+def test_inventory_lists_and_retires(shell: Shell, state: str) -> None:
+    """A retired card stands apart, and comes back when that is undone."""
+    place = ("--state-directory", state)
+
+    assert CARD in shell.run("inventory", "list", *place)[1]
+    assert shell.run("inventory", "retire", CARD, *place)[1] == f"{CARD}: retired\n"
+    assert "retired already" in shell.run("inventory", "retire", CARD, *place)[1]
+    listed = json.loads(shell.run("inventory", "list", *place, "--json")[1])
+    assert [card["uuid"] for card in listed["expected"]] == [OTHER_CARD]
+    assert [card["uuid"] for card in listed["retired"]] == [CARD]
+    assert shell.run("inventory", "retire", CARD, *place, "--undo")[0] == 0
+    assert shell.run("inventory", "retire", CARD, *place, "--undo")[0] == 1
+
+
+def test_no_ledger_is_exit_code_1(shell: Shell, tmp_path: Path) -> None:
+    """Named by its path, for every command."""
+    nowhere = str(tmp_path / "nowhere")
+    for words in (
+        ("ledger", "verify", nowhere),
+        ("ledger", "compact", "--state-directory", nowhere),
+        ("inventory", "list", "--state-directory", nowhere),
+        ("report", "--ledger", nowhere),
+        ("explain", "--ledger", nowhere),
+    ):
+        code, _, err = shell.run(*words)
+        assert code == 1
+        assert "there is no ledger" in err
