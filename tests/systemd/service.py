@@ -43,6 +43,11 @@ class Service:
     def total(self, name: str) -> float:
         return sum(self.values(name).values())
 
+    def until_flushed(self) -> None:
+        """Wait until this process has written the ledger, which it does every ten seconds."""
+        name, ledger = "gpufin_collector_last_success_timestamp_seconds", "collector=ledger"
+        until(lambda: ledger in self.values(name), 30, "a first flush")
+
     def booked_nanos(self) -> int:
         """What the ledger of a stopped agent holds of times when it was there, in 1e-9 of money.
 
