@@ -241,6 +241,13 @@ CATALOG: tuple[Metric, ...] = (
         "Cost since the agent started by team and model of card; sums to the cost of the node.",
     ),
     Metric(
+        "gpufin_team_variable_cost_total",
+        Kind.COUNTER,
+        "currency",
+        ("team", "currency"),
+        "The part of it that follows use and not the clock: energy, and the time of spot cards.",
+    ),
+    Metric(
         "gpufin_month_cost",
         Kind.GAUGE,
         "currency",
@@ -268,6 +275,14 @@ CATALOG: tuple[Metric, ...] = (
         "currency",
         ("month", "team", "currency", "ledger"),
         "Cost of held and idle cards under an exemption: not part of the month's idle cost.",
+    ),
+    Metric(
+        "gpufin_month_remaining_fixed_cost",
+        Kind.GAUGE,
+        "currency",
+        ("month", "team", "currency", "ledger"),
+        "What the rest of this month will cost by the clock if the cards of now stay, by the price records "
+        "known now; without energy and spot cards.",
     ),
     Metric(
         "gpufin_month_start_timestamp_seconds",

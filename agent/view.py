@@ -79,6 +79,8 @@ class View:
     months: tuple[Month, ...]
     """This month and the last."""
     month_cost: Mapping[MonthKey, MonthSums]
+    month_ahead: Mapping[MonthKey, int]
+    """Nanos that the rest of this month will cost by the clock alone."""
     energy_price_per_kwh: float | None
     carbon_grams_per_kwh: float | None = None
     config: ConfigHealth = field(default_factory=lambda: ConfigHealth(0))

@@ -1,6 +1,7 @@
 """``gpufin report`` and ``gpufin explain``: what a period cost, and the rows behind a number."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 import agent
+from agent.cli.budgets import DEFAULT_FLEET, fleet_of, outlook
 from agent.cli.serve import DEFAULT_CONFIG
 from agent.config.decode import load_settings
 from agent.ledger.entry import QUANTITY_UNITS, EntryKey
@@ -61,6 +63,13 @@ _period = click.option(
     default="table",
     show_default=True,
 )
+@click.option(
+    "--fleet",
+    "fleet_path",
+    type=click.Path(path_type=Path),
+    help=f"The fleet file, for its budgets; default: {DEFAULT_FLEET} if it is there.",
+)
+@click.option("--cluster", help="Name of the cluster that the ledgers are of, for its budgets.")
 @click.option("--invoice", help="Total of a provider's invoice, to compare with: 12345.67")
 @click.option("--output", type=click.Path(path_type=Path), help="Write there; default: print.")
 def report(  # noqa: PLR0913 - one a command line option
@@ -71,14 +80,22 @@ def report(  # noqa: PLR0913 - one a command line option
     period_text: str | None,
     by: str,
     form: str,
+    fleet_path: Path | None,
+    cluster: str | None,
     invoice: str | None,
     output: Path | None,
 ) -> int:
     """Say what a period cost, by team, model or more, and what each number rests on."""
     zone, places = _where(config_path, ledgers, zone_name)
     now = SystemClock().now().wall_ns // NANOSECONDS_PER_SECOND
+    period = _chosen(period_text, zone, now)
+    fleet = fleet_of(fleet_path, period)
     with read_ledgers(places) as reader:
-        made = _reports(reader, _chosen(period_text, zone, now), _names(by), zone, now)
+        ahead = outlook(
+            reader, period, lambda: _rows(reader, period, zone), fleet, now=now, cluster=cluster
+        )
+        made = _reports(reader, period, _names(by), zone, now)
+    made = [replace(each, outlook=ahead) for each in made]
     compared = _compared(made, invoice)
     text = _shown(made, form, compared, datetime.fromtimestamp(now, zone))
     if output is None:

@@ -4,7 +4,6 @@ Read where rules are rendered, never by the agents.
 Every default is here once; durations are Prometheus' own (``30m``, ``1h30m``).
 """
 
-import re
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -17,37 +16,16 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     StringConstraints,
+    computed_field,
     model_validator,
 )
 
-_DURATION = re.compile(
-    r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
-)
-_MILLISECONDS = (604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 1)
+from agent.config.durations import Duration, Window, just_under, milliseconds, seconds
+
 _ALL_SPENT = 1.0
 _NEARLY_SPENT = 0.8
 
 Severity = Literal["critical", "warning", "info"]
-
-
-def _milliseconds(text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if not text or found is None:
-        raise ValueError("not a duration such as 30s, 5m or 1h30m")
-    return sum(
-        int(number or 0) * size for number, size in zip(found.groups(), _MILLISECONDS, strict=True)
-    )
-
-
-def _duration(text: str) -> str:
-    _milliseconds(text)
-    return text
-
-
-def _window(text: str) -> str:
-    if _milliseconds(text) == 0:
-        raise ValueError("must be longer than nothing")
-    return text
 
 
 def _printable(text: str) -> str:
@@ -56,10 +34,6 @@ def _printable(text: str) -> str:
     return text
 
 
-Duration = Annotated[str, AfterValidator(_duration)]
-"""A time that may be nothing, such as ``0s``."""
-Window = Annotated[str, AfterValidator(_window)]
-"""A time longer than nothing."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 """One line that people read, or a label's value."""
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._~:/%@\[\]-]+$")]
@@ -106,19 +80,40 @@ class Windows(_Section):
 
 
 class Forecast(_Section):
-    """How the spend at the end of the month is estimated."""
+    """How the spend at the end of the month is estimated, and how fast a budget is used up."""
 
-    window: Window = Field("7d", description="Spend is averaged over this duration.")
-    resolution: Window = Field("1h", description="Step of that average, a duration.")
+    window: Window = Field(
+        "7d",
+        description="The pattern of what follows use (energy, spot cards) over this duration repeats; "
+        "whole weeks keep weekdays apart.",
+    )
+    resolution: Window = Field("1h", description="Step of that pattern, a duration.")
     minimum: Window = Field(
         "24h", description="No forecast before there are data this old, a duration."
+    )
+    burn_windows: tuple[Window, ...] = Field(
+        ("1h", "6h", "3d"),
+        description="Durations over which spend is compared with the budgeted rate.",
+    )
+    pace_window: Window = Field(
+        "24h", description="When a budget is used up follows from the spend of this duration."
     )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if _milliseconds(self.resolution) > _milliseconds(self.window):
-            raise ValueError("resolution must not be longer than window")
+        if milliseconds(self.window) % milliseconds(self.resolution):
+            raise ValueError("window must be a multiple of resolution")
         return self
+
+    @computed_field
+    def window_seconds(self) -> int:
+        """For rules, which have no arithmetic of durations."""
+        return seconds(self.window)
+
+    @computed_field
+    def window_open(self) -> str:
+        """The window, for ranges that must hold the same steps in every Prometheus."""
+        return just_under(self.window)
 
 
 class Threshold(_Section):
@@ -266,8 +261,8 @@ class Fleet(_Section):
     def _consistent(self) -> Self:
         _unique("budgets", [budget.name for budget in self.budgets])
         _unique("routes", [route.team for route in self.routes])
-        every = _milliseconds(self.evaluation_interval)
-        if _milliseconds(self.windows.carry) < 2 * every:
+        every = milliseconds(self.evaluation_interval)
+        if milliseconds(self.windows.carry) < 2 * every:
             raise ValueError("windows.carry must be at least twice evaluation_interval")
         return self
 

@@ -30,6 +30,11 @@ class Tier(StrEnum):
     OWNED = "owned"
 
 
+COMMITTED = frozenset(Tier) - {Tier.SPOT}
+"""Tiers whose time ahead is known to be paid for as long as the card stays; a spot card may be gone any
+minute, so what it will cost is estimated from what such cards have cost."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """One record, valid in [valid_from_ns, valid_to_ns), UTC nanoseconds since 1970.
@@ -83,6 +88,9 @@ class _Known:
     candidates: tuple[Price, ...]
     hour: int = -1
     terms: tuple[Terms, ...] = ()
+    ahead: tuple[tuple[int, int, Fraction], ...] = ()
+    """Stretches from some moment to ``ahead_until_ns``, each with its committed nanos for a nanosecond."""
+    ahead_until_ns: int = -1
     shown: dict[Fraction, float] = field(default_factory=dict)
 
 
@@ -142,6 +150,33 @@ class PriceTable:
         per_mw = _per_hour(known, terms.energy.nanos_per_mj / NANOSECONDS_PER_SECOND)
         return per_hour + per_mw * (power_mw + terms.price.host_mw)
 
+    def committed_nanos(self, card: GpuIdentity, start_ns: int, end_ns: int) -> int:
+        """What a card's time in [start_ns, end_ns), UTC, costs by the records that are known now.
+
+        1e-9 of the currency, rounded down; without energy, without spot and without unpriced time.
+        """
+        known = self._of(card)
+        begin_ns = known.ahead[0][0] if known.ahead else start_ns
+        if known.ahead_until_ns != end_ns or start_ns < begin_ns:
+            known.ahead = tuple(self._ahead(card, known.candidates, start_ns, end_ns))
+            known.ahead_until_ns = end_ns
+        parts = (
+            (to_ns - max(from_ns, start_ns)) * rate
+            for from_ns, to_ns, rate in known.ahead
+            if start_ns < to_ns
+        )
+        return int(sum(parts, Fraction(0)))
+
+    def _ahead(
+        self, card: GpuIdentity, candidates: Iterable[Price], start_ns: int, end_ns: int
+    ) -> Iterator[tuple[int, int, Fraction]]:
+        inside = {edge for edge in _edges(candidates) if start_ns < edge < end_ns}
+        for from_ns, to_ns in pairwise(sorted(inside | {start_ns, end_ns})):
+            price = self.at(card, from_ns)
+            paid = price.rates if price is not None and price.tier in COMMITTED else ()
+            rates = (rate.nanos_per_ns for rate in paid if rate.holds(from_ns))
+            yield from_ns, to_ns, sum(rates, Fraction(0))
+
     def _of(self, card: GpuIdentity) -> _Known:
         known = self._known.get(card)
         if known is None:
@@ -153,10 +188,7 @@ class PriceTable:
     def _terms(self, card: GpuIdentity, candidates: Iterable[Price], hour: int) -> Iterator[Terms]:
         start_ns = hour * NANOSECONDS_PER_SECOND
         end_ns = start_ns + NANOSECONDS_PER_HOUR
-        edges = {start_ns, end_ns}
-        for price in candidates:
-            edges |= {price.valid_from_ns, price.valid_to_ns}
-            edges |= {edge for rate in price.rates for edge in (rate.from_ns, rate.to_ns)}
+        edges = {start_ns, end_ns, *_edges(candidates)}
         for tariff in self.tariffs:
             edges |= {tariff.valid_from_ns, tariff.valid_to_ns}
             edges |= {moment * NANOSECONDS_PER_SECOND for moment in tariff.bands.changes(hour)}
@@ -169,6 +201,14 @@ class PriceTable:
             rates = tuple(rate for rate in holding.rates if rate.holds(from_ns))
             energy = self.tariff_at(from_ns) if holding.bills_energy else None
             yield Terms(from_ns, to_ns, holding, rates, energy)
+
+
+def _edges(prices: Iterable[Price]) -> Iterator[int]:
+    """The moments at which a record or a rate of it begins or ends."""
+    for price in prices:
+        yield from (price.valid_from_ns, price.valid_to_ns)
+        for rate in price.rates:
+            yield from (rate.from_ns, rate.to_ns)
 
 
 def _per_hour(known: _Known, nanos_per_ns: Fraction) -> float:

@@ -7,6 +7,7 @@ clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thre
 from dataclasses import replace
 
 from agent.cost.prices import Price
+from agent.ledger.ahead import cost_ahead
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.book import Counters, Months, Pending
 from agent.ledger.card import Away, Card, UnfilledEnergy, report_of
@@ -138,6 +139,7 @@ class Account:
             remainders=dict(self._remainders),
             gpus=[KnownGpu(card.identity, card.last_seen_wall_ns) for card in self.cards.values()],
             gone=sorted(self._gone),
+            ahead=cost_ahead(self.cards.values(), self.policy, wall_ns),
             prices={
                 price.id: price.record
                 for card in self.cards.values()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agent.cost.prices import PriceTable
+from agent.cost.prices import COMMITTED, PriceTable
 from agent.ledger.book import Counters
 from agent.ledger.card import Card
 from agent.ledger.entry import MONEY_COMPONENTS, Component, Entry
@@ -41,6 +41,8 @@ def start_counters(counters: Counters, card: Card, table: PriceTable, *, carbon:
         add("gpufin_cost_total", (*labels, state, currency), 0)
         team = team_charged(card.given_to, state)
         add("gpufin_team_cost_total", (team, card.identity.model, state, currency), 0)
+        if any(price.bills_energy or price.tier not in COMMITTED for price in candidates):
+            add("gpufin_team_variable_cost_total", (team, currency), 0)
 
 
 def count(counters: Counters, card: Card, interval: Interval, entries: Iterable[Entry]) -> None:
@@ -60,6 +62,8 @@ def count(counters: Counters, card: Card, interval: Interval, entries: Iterable[
             add("gpufin_cost_component_total", component, entry.nanos)
             team = (key.team, key.model, state, key.currency)
             add("gpufin_team_cost_total", team, entry.nanos)
+            if entry.variable:
+                add("gpufin_team_variable_cost_total", (key.team, key.currency), entry.nanos)
 
 
 def count_missing(counters: Counters, card: Card) -> None:

@@ -105,3 +105,5 @@ class Entry:
     key: EntryKey
     nanos: int
     quantity: int
+    variable: bool = False
+    """Money that follows the use of the card (energy, spot), not the clock; for forecasts."""

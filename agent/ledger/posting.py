@@ -6,7 +6,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from agent.cost.energy import CarbonIntensity
-from agent.cost.prices import PriceTable, Terms
+from agent.cost.prices import COMMITTED, PriceTable, Terms
 from agent.ledger.entry import Component, Entry, EntryKey
 from agent.ledger.period import Slice, slices
 from agent.money import accrue
@@ -118,7 +118,7 @@ def _rates(interval: Interval, piece: Slice, terms: Terms, books: Books) -> Iter
         carried = (uuid, rate.component, price.id)
         nanos = _accrue(books, carried, duration_ns, rate.nanos_per_ns)
         key = _key(interval, piece, books, rate.component, price.id, BY_TIME)
-        yield Entry(key, nanos, duration_ns)
+        yield Entry(key, nanos, duration_ns, variable=price.tier not in COMMITTED)
     if not terms.rates:  # owned and written off: the time is priced, at nothing
         key = _key(interval, piece, books, price.rates[0].component, price.id, BY_TIME)
         yield Entry(key, 0, duration_ns)
@@ -150,7 +150,7 @@ def _energy_entries(
         component = Component.UNPRICED_ENERGY
     # A rental contains its electricity: the quantity is booked, at no price.
     key = _key(interval, piece, books, component, price_id, method)
-    yield Entry(key, nanos, millijoules)
+    yield Entry(key, nanos, millijoules, variable=True)
     emissions = books.emissions
     if emissions.intensity is not None:
         component, price_id = Component.CARBON, emissions.intensity.id

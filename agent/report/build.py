@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from agent.ledger.period import HOUR_NS, HOUR_SECONDS
+from agent.report.budget import Outlook
 from agent.report.period import Period
 from agent.report.tally import Card, Group, Names, Tally, busy_ns
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR, NANOSECONDS_PER_SECOND
@@ -59,6 +60,8 @@ class Report:
     """Price id to the records that were used under it, as JSON."""
     reasons: Mapping[int, str]
     """Number of a correction to its reason."""
+    outlook: Outlook | None = None
+    """Of a calendar month: its budgets and, while it lasts, its forecast."""
 
     @property
     def rows(self) -> list[tuple[Names, Group, int | None]]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.ledger.account import Account
+from agent.ledger.ahead import cost_ahead
 from agent.ledger.card import Card
 from agent.ledger.period import month_at, month_before
 from agent.money import units
@@ -68,6 +69,9 @@ def picture(
         months=months,
         month_cost=(
             account.months.snapshot(each.label for each in months) if account.ledger_id else {}
+        ),
+        month_ahead=(
+            cost_ahead(account.cards.values(), policy, now.wall_ns) if account.ledger_id else {}
         ),
         energy_price_per_kwh=None if energy_price is None else float(energy_price.per_kwh),
         carbon_grams_per_kwh=None if intensity is None else float(intensity.grams_per_kwh),

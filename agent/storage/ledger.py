@@ -231,6 +231,9 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     yield "DELETE FROM checkpoint WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
     yield "DELETE FROM gpu WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
     now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
+    yield "DELETE FROM ahead", ((),)
+    rows = ((*key, nanos, now_ns) for key, nanos in batch.ahead.items())
+    yield "INSERT INTO ahead VALUES (?, ?, ?, ?, ?)", rows
     yield (
         "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)",
         (

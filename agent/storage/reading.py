@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import LedgerError
-from agent.ledger.entry import EntryKey
+from agent.ledger.entry import EntryKey, MonthKey
 from agent.storage.upkeep import ledger_file, opened
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.usage.state import CardState
@@ -86,6 +86,12 @@ class LedgerReader:
             for database in self._ledgers.values()
             for uuid, at_ns in database.execute("SELECT uuid, at_wall_ns FROM retired")
         }
+
+    def ahead(self) -> Iterator[tuple[MonthKey, int, int]]:
+        """What each agent said the rest of a month costs by the clock: nanos, and from when on (UTC s)."""
+        for database in self._ledgers.values():
+            for *key, nanos, at_ns in database.execute("SELECT * FROM ahead"):
+                yield MonthKey(*key), nanos, at_ns // NANOSECONDS_PER_SECOND
 
     def records(self) -> dict[str, list[str]]:
         """Price id to the records used under it, as JSON."""

@@ -63,6 +63,14 @@ CREATE TABLE correction (
   at_wall_ns INTEGER NOT NULL,
   reason TEXT NOT NULL
 ) STRICT;
+CREATE TABLE ahead (
+  month TEXT NOT NULL,
+  team TEXT NOT NULL,
+  currency TEXT NOT NULL,
+  nanos INTEGER NOT NULL,    -- what the rest of the month costs by the clock, from at_wall_ns on
+  at_wall_ns INTEGER NOT NULL,
+  PRIMARY KEY (month, team, currency)
+) WITHOUT ROWID, STRICT;
 CREATE TABLE retired (uuid TEXT PRIMARY KEY, at_wall_ns INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 """
 """Money is in 1e-9 of the currency; quantity in nanoseconds, for the component energy in millijoules."""
@@ -86,7 +94,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _WORK_TABLES,
     ),
 }
-"""From a schema version to the next: exemptions, corrections, price records, retired cards."""
+"""From a schema version to the next: exemptions, corrections, price records, retired cards, cost ahead."""
 
 
 def statements(script: str) -> list[str]:

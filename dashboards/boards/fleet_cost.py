@@ -61,8 +61,8 @@ def _numbers() -> list[Modern]:
         ),
         stat(
             "Month forecast",
-            "Month to date, and the average spend of the last days for the hours that are left. "
-            "Empty while data are too young. Not narrowed by model.",
+            "Month to date, the time ahead of the cards that are there, and what energy and spot cards cost "
+            "in the last days, repeated. Empty while data are too young. Not narrowed by model.",
             queries.FORECAST,
             unit=MONEY,
             decimals=2,
@@ -159,8 +159,8 @@ def _shares() -> list[Modern]:
 def _budgets() -> Modern:
     return table(
         "Budgets this month",
-        "Budgets of the fleet file: amber from 80 %, red when all is spent. The forecast adds the "
-        "average spend of the last days for the hours that are left.",
+        "Budgets of the fleet file: amber from 80 %, red when all is spent. The forecast adds the time "
+        "ahead of the cards that are there, and the last days' pattern of energy and spot cards.",
         {
             "A": queries.BUDGET_USED,
             "B": queries.BUDGET_SPENT,

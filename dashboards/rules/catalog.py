@@ -4,11 +4,12 @@ from dashboards.parts.names import ours
 from dashboards.rules.alerts import ALERTS
 from dashboards.rules.budgets import BUDGETS
 from dashboards.rules.cards import CARDS
+from dashboards.rules.forecast import FORECAST
 from dashboards.rules.model import Record
 from dashboards.rules.month import MONTH
 from dashboards.rules.spend import SPEND
 
-RECORDING = (CARDS, SPEND, MONTH, BUDGETS)
+RECORDING = (CARDS, SPEND, MONTH, FORECAST, BUDGETS)
 ALERTING = (ALERTS,)
 
 RECORDED: dict[str, frozenset[str]] = {

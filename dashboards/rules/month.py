@@ -1,4 +1,4 @@
-"""What the calendar month has cost and will cost.
+"""What the calendar month has cost.
 
 The agents own the calendar: they say when a month starts and ends.
 """
@@ -76,6 +76,16 @@ and on (month)
 topk(1, month:gpufin_start_timestamp_seconds:max <= time())
 """,
         ),
+        Record(
+            name="month:gpufin_hours:current",
+            doc="Hours of the present month, from 672 to 745.",
+            by=("month",),
+            expr="""
+(month:gpufin_end_timestamp_seconds:max - on (month) month:gpufin_start_timestamp_seconds:max)
+/ 3600
+and on (month) month:gpufin_hours_left:current
+""",
+        ),
         _booked(
             "node:gpufin_month_cost:max",
             "Money booked by each ledger in each month, also by those that are gone.",
@@ -100,46 +110,6 @@ topk(1, month:gpufin_start_timestamp_seconds:max <= time())
             "team:gpufin_month_to_date:sum",
             "Money booked for each team in the present month.",
             "team:gpufin_month_cost:sum and on (month) month:gpufin_hours_left:current",
-        ),
-        Record(
-            name="team:gpufin_cost_per_hour:mean_long",
-            doc="Money per hour over the forecast's window; absent while data are too young.",
-            by=_MONEY,
-            expr="""
-sum_over_time(
-  team:gpufin_cost_per_hour:mean[<< forecast.window >>:<< forecast.resolution >>]
-)
-/ on () group_left ()
-count_over_time(fleet:gpufin_cost:present[<< forecast.window >>:<< forecast.resolution >>])
-and on ()
-count_over_time(
-  fleet:gpufin_cost:present[<< forecast.window >>:<< forecast.resolution >>]
-  offset << forecast.minimum >>
-)
-""",
-        ),
-        Record(
-            name="team:gpufin_month_remaining:forecast",
-            doc="What the rest of the month will cost at the average rate.",
-            by=_TEAM,
-            expr="""
-team:gpufin_cost_per_hour:mean_long * on () group_left (month) month:gpufin_hours_left:current
-""",
-        ),
-        Record(
-            name="team:gpufin_month:forecast",
-            doc="Month to date and the rest, also of a team that has only one of the two.",
-            by=_TEAM,
-            expr=f"""
-(
-  team:gpufin_month_to_date:sum
-  + on ({", ".join(_TEAM)})
-  team:gpufin_month_remaining:forecast
-  or team:gpufin_month_to_date:sum
-  or team:gpufin_month_remaining:forecast
-)
-and on () team:gpufin_month_remaining:forecast
-""",
         ),
     ),
 )

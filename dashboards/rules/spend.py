@@ -8,6 +8,23 @@ _TEAM = ("cluster", "team", "model", "state", "currency")
 _MONEY = ("cluster", "team", "currency")
 
 _RATE = f"rate({series('gpufin_team_cost_total')}[<< windows.rate >>])"
+_VARIABLE = f"rate({series('gpufin_team_variable_cost_total')}[<< windows.rate >>])"
+_STEP = "<< forecast.resolution >>"
+
+
+def _mean(name: str, doc: str, source: str) -> Record:
+    """Averaged over one step; a team that had no card for a part of it counts as zero there."""
+    return Record(
+        name=name,
+        doc=doc,
+        by=_MONEY,
+        expr=f"""
+sum by ({", ".join(_MONEY)}) (sum_over_time({source}[{_STEP}]))
+/ on () group_left ()
+count_over_time(fleet:gpufin_cost:present[{_STEP}])
+""",
+    )
+
 
 SPEND = Group(
     "gpufin-spend",
@@ -31,15 +48,22 @@ SPEND = Group(
             expr="clamp_max(count(team:gpufin_cost_per_hour:sum), 1)",
         ),
         Record(
-            name="team:gpufin_cost_per_hour:mean",
-            doc="Money per hour, averaged over one step; a team that had no card for a part of it "
-            "counts as zero there.",
+            name="team:gpufin_variable_cost_per_hour:sum",
+            doc="The part of it that follows use and not the clock: energy, spot cards.",
             by=_MONEY,
             expr=f"""
-sum by ({", ".join(_MONEY)}) (sum_over_time(team:gpufin_cost_per_hour:sum[<< forecast.resolution >>]))
-/ on () group_left ()
-count_over_time(fleet:gpufin_cost:present[<< forecast.resolution >>])
+3600 * sum by ({", ".join(_MONEY)}) (max by ({", ".join((*_MONEY, "node"))}) ({_VARIABLE}))
 """,
+        ),
+        _mean(
+            "team:gpufin_cost_per_hour:mean",
+            "Money per hour, averaged over one step.",
+            "team:gpufin_cost_per_hour:sum",
+        ),
+        _mean(
+            "team:gpufin_variable_cost_per_hour:mean",
+            "The part of it that follows use.",
+            "team:gpufin_variable_cost_per_hour:sum",
         ),
     ),
 )

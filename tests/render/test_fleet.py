@@ -63,7 +63,12 @@ def test_a_bare_threshold_gets_the_severity_of_its_height() -> None:
         ({"urls": {"grafana": "https://a/{{ . }}"}}, "urls.grafana", "pattern"),
         ({"slack": {"api_url_file": "slack-url"}}, "slack.api_url_file", "pattern"),
         ({"windows": {"carry": "1m"}}, "", "at least twice"),
-        ({"forecast": {"window": "1m"}}, "forecast", "must not be longer"),
+        ({"forecast": {"window": "1m"}}, "forecast", "multiple of resolution"),
+        (
+            {"forecast": {"burn_windows": ["1h", "soon"]}},
+            "forecast.burn_windows.1",
+            "not a duration",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key(document: object, key: str, words: str) -> None:

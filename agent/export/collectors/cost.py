@@ -17,7 +17,12 @@ MONTHS = (
     "gpufin_month_idle_exempt_cost",
 )
 """In the order of ``MonthSums``."""
-COUNTERS = ("gpufin_cost_total", "gpufin_cost_component_total", "gpufin_team_cost_total")
+COUNTERS = (
+    "gpufin_cost_total",
+    "gpufin_cost_component_total",
+    "gpufin_team_cost_total",
+    "gpufin_team_variable_cost_total",
+)
 
 QUANTITIES: tuple[tuple[str, Callable[[int], float]], ...] = (
     ("gpufin_unpriced_seconds_total", seconds),
@@ -44,6 +49,10 @@ def collect(view: View) -> Iterator[Metric]:
     yield from family("gpufin_reference_price_timestamp_seconds", _reference_dates(view))
     for column, name in enumerate(MONTHS):
         yield from family(name, _months(view, column))
+    yield from family(
+        "gpufin_month_remaining_fixed_cost",
+        (((*key, view.ledger_id), units(nanos)) for key, nanos in view.month_ahead.items()),
+    )
     yield from family(
         "gpufin_month_start_timestamp_seconds",
         (((month.label,), month.start) for month in view.months),

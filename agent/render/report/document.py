@@ -2,30 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from agent.ledger.entry import MONEY_COMPONENTS, QUANTITY_UNITS, Component
 from agent.ledger.period import HOUR_NS
 from agent.money import units
+from agent.render.report.ahead import forecast_of, tables as ahead
+from agent.render.report.table import NO_VALUE, Table, money, share
 from agent.report.build import Report, per_hour
+from agent.report.forecast import Forecast
 from agent.report.invoice import Comparison
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR
 from agent.usage.state import CardState
 
-NO_VALUE = "\N{EN DASH}"
 NANOGRAMS_PER_KILOGRAM = 10**12
 MAX_CARDS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A titled table; ``numbers`` is how many columns, from the right, are figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    numbers: int
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +28,12 @@ class Document:
     tables: Sequence[Table]
 
 
-def money(nanos: int | Fraction) -> str:
-    """Nanos in units of the currency, with thousands and two decimals."""
-    return f"{float(nanos) / 1e9:,.2f}"
-
-
-def share(part: int, whole: int) -> str:
-    """A part in per cent of a whole."""
-    return f"{part / whole:.1%}" if whole else NO_VALUE
-
-
 def document(report: Report, invoice: Comparison | None = None) -> Document:
     """All that a report says; tables without rows are left out."""
     tables = [
         _groups(report),
         *([] if invoice is None else [_invoice(invoice)]),
+        *ahead(report),
         _states(report),
         _idle(report),
         _parked(report),
@@ -73,11 +54,19 @@ def change(cost: int, before: int | None) -> str:
     return f"{float(difference) / 1e9:+,.2f}{ratio}"
 
 
+def _forecast(forecast: Forecast, currency: str) -> str:
+    margin = "" if forecast.margin is None else f" \N{PLUS-MINUS SIGN} {money(forecast.margin)}"
+    return f"{money(forecast.total)}{margin} {currency}"
+
+
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     total, currency = report.tally.total, report.currency
     earlier = None if report.earlier is None else report.earlier.total.cost
     yield "Total", f"{money(total.cost)} {currency}"
     yield f"Against {report.before.label}", change(total.cost, earlier)
+    forecast = forecast_of(report)
+    if forecast is not None:
+        yield f"Forecast for {report.period.label}", _forecast(forecast, currency)
     yield "Idle", f"{money(total.idle)} {currency} ({share(total.idle, total.cost)})"
     for what, hours in (("GPU-hour", report.hours), ("GPU-hour of work", report.busy_hours)):
         rate = per_hour(total.cost, hours)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader
 
-from agent.render.report.document import NO_VALUE, Document, money
+from agent.render.report.document import Document
+from agent.render.report.table import NO_VALUE, money
 from agent.report.build import Report
 from agent.usage.state import CardState
 

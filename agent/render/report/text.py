@@ -3,13 +3,18 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from agent.ledger.period import HOUR_NS
 from agent.money import NANOS_PER_UNIT
-from agent.render.report.document import Document, Table
+from agent.render.report.ahead import forecast_of
+from agent.render.report.document import Document
+from agent.render.report.table import Table
+from agent.report.budget import BudgetStatus
 from agent.report.build import Report
+from agent.report.forecast import Forecast
 from agent.report.invoice import Comparison
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -108,6 +113,38 @@ def as_json(reports: list[Report], invoice: Comparison | None = None) -> str:
     return json.dumps(found, indent=2) + "\n"
 
 
+def _json_forecast(forecast: Forecast | None) -> dict[str, Any] | None:
+    if forecast is None:
+        return None
+    return {
+        "total": exact(forecast.total),
+        "spent": exact(forecast.spent),
+        "fixed_ahead": exact(forecast.fixed),
+        "variable_ahead": exact(forecast.variable),
+        "margin": None if forecast.margin is None else exact(forecast.margin),
+        "by_pattern": forecast.by_pattern,
+    }
+
+
+def _budgets(report: Report) -> Iterator[BudgetStatus]:
+    for status in () if report.outlook is None else report.outlook.budgets:
+        if status.budget.currency == report.currency:
+            yield status
+
+
+def _json_budget(status: BudgetStatus) -> dict[str, Any]:
+    return {
+        "name": status.budget.name,
+        "amount": exact(status.budget.amount),
+        "spent": exact(status.spent),
+        "forecast": _json_forecast(status.forecast),
+        "burn": {window: float(ratio) for window, ratio in status.burn.items()},
+        "hours_to_exhaustion": (
+            None if status.exhausted_in is None else float(status.exhausted_in)
+        ),
+    }
+
+
 def _json(report: Report) -> dict[str, Any]:
     found = report.tally
     return {
@@ -118,6 +155,8 @@ def _json(report: Report) -> dict[str, Any]:
         "total": _sums(found.total),
         "before": None if report.earlier is None else _sums(report.earlier.total),
         "gpu_hours": float(report.hours),
+        "forecast": _json_forecast(forecast_of(report)),
+        "budgets": [_json_budget(each) for each in _budgets(report)],
         "by": list(found.by),
         "groups": [
             {

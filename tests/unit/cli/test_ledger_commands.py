@@ -1,11 +1,13 @@
 """Commands that read a ledger or work on it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.builders import CARD, OTHER_CARD, a_policy, a_rental
+from agent.ledger.period import month_at
+from tests.builders import CARD, OTHER_CARD, SECOND, UTC as UTC_ZONE, a_policy, a_rental
 from tests.unit.cli.test_commands import Shell
 from tests.unit.report.ledgers import ACTIVE, HELD, make, of
 
@@ -45,6 +47,52 @@ def test_report_sums_ledgers_and_refuses_one_twice(shell: Shell, state: str, lat
     assert json.loads(two)["reports"][0]["gpu_hours"] == 40
     assert code == 1
     assert "each may be counted once only" in err
+
+
+def test_report_of_this_month_looks_ahead(shell: Shell, tmp_path: Path) -> None:
+    """60 hours until now of a card at 2.50 by the clock: the forecast is exact, and so is the budget."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    state, fleet = tmp_path / "running", tmp_path / "fleet.yaml"
+    begin = now - timedelta(hours=60)
+    make(state, PRICED, {CARD: [of(60, ACTIVE)]}, begin.replace(tzinfo=None).isoformat())
+    fleet.write_text(
+        "budgets: [{name: ours, amount: 3000}, {name: e, amount: 1, scope: {cluster: e}}]"
+    )
+    month = month_at(int(now.timestamp()) * SECOND, UTC_ZONE)
+
+    _, out, _ = shell.run(
+        *("report", "--ledger", str(state), "--format", "json", "--fleet", str(fleet))
+    )
+    _, table, _ = shell.run("report", "--ledger", str(state), "--fleet", str(fleet))
+
+    (report,) = json.loads(out)["reports"]
+    hours = (month.end - max(month.start, int(begin.timestamp()))) / 3_600
+    assert float(report["forecast"]["total"]) == pytest.approx(2.5 * hours, abs=1e-6)
+    (budget,) = report["budgets"]
+    assert budget["forecast"] == report["forecast"]
+    burn = 2.5 / (3_000 / ((month.end - month.start) / 3_600))
+    assert budget["burn"] == {window: pytest.approx(burn) for window in ("1h", "6h", "3d")}
+    assert f"Forecast for {month.label}" in table
+    assert "needs --cluster" in table
+
+
+def test_budgets_are_of_calendar_months(shell: Shell, state: str, tmp_path: Path) -> None:
+    """One that is over has what was spent; other periods are refused with the reason."""
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text("budgets: [{name: ours, amount: 100}]")
+    words = ("report", "--ledger", state, "--fleet", str(fleet), "--format", "json")
+
+    _, out, _ = shell.run(*words, "--period", "2026-11")
+    code, _, err = shell.run(*words, "--period", "2026-11-02")
+    fleet.write_text("budgets: [{name: ours}]\nidel: {}\n")
+    faulty, _, faults = shell.run(*words, "--period", "2026-11")
+
+    assert json.loads(out)["reports"][0]["budgets"][0]["spent"] == "50.000000000"
+    assert code == 2
+    assert "give --period like 2026-11" in err
+    assert faulty == 2
+    assert "budgets[0].amount" in faults
+    assert "idel" in faults
 
 
 def test_report_is_written_to_a_file(shell: Shell, state: str, tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def counters_of(*cards: CardView) -> dict[str, dict[tuple[str, ...], int]]:
             put("gpufin_gpu_state_seconds_total", (*labels, state), 2 * SECOND)
             put("gpufin_cost_total", (*labels, state, "USD"), 1_234_567_890)
             put("gpufin_team_cost_total", (each.team, each.identity.model, state, "USD"), 7)
+        put("gpufin_team_variable_cost_total", (each.team, "USD"), 3)
     return found
 
 
@@ -147,6 +148,10 @@ def view(*cards: CardView, driver_up: bool = True) -> View:
                 1_500 * SECOND, 500 * SECOND, 400 * SECOND, 100 * SECOND
             )
             for label in (before.label, month.label)
+            for team in {each.team for each in cards}
+        },
+        month_ahead={
+            MonthKey(month.label, team, "USD"): 70 * SECOND
             for team in {each.team for each in cards}
         },
         energy_price_per_kwh=0.31,

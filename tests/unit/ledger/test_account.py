@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.cost.prices import Tier
 from agent.usage.match import CardMatch
 from agent.usage.state import CardState
 from agent.usage.team import TeamRule
@@ -128,3 +129,33 @@ def test_time_without_a_price_is_counted_as_unpriced() -> None:
     assert life.counter("gpufin_unpriced_seconds_total")[LABELS] == SECOND
     assert life.cost() == 0
     assert life.account.months.snapshot(["2026-10"]) == {}
+
+
+def test_money_of_a_card_paid_by_the_clock_is_spent_or_ahead(life: Life) -> None:
+    """Both together are the month's whole sum at every tick, to the 1e-9."""
+    life.tick(a_sample())
+    sums = set()
+    for _ in range(5):
+        life.tick(a_sample(), seconds=7)
+        ahead = sum(life.account.take().ahead.values())
+        sums.add(ahead + life.account.months.total())
+
+    (whole,) = sums
+    assert whole > 0
+
+
+def test_money_that_follows_use_has_a_counter_and_is_not_ahead() -> None:
+    """A spot card's time, and energy."""
+    spot = Life(FakeClock(), policy=a_policy(a_rental("3.60", tier=Tier.SPOT)))
+    spot.tick(a_sample())
+    spot.tick(a_sample(utilization=90))
+    owned = Life(FakeClock(), policy=OWNED)
+    owned.tick(owned.sample(energy_mj=0))
+    owned.tick(owned.sample(energy_mj=500_000))
+
+    name = "gpufin_team_variable_cost_total"
+    assert spot.counter(name)["unattributed", "USD"] == PER_SECOND == spot.cost()
+    assert set(spot.account.take().ahead.values()) == {0}
+    energy = owned.counter("gpufin_cost_component_total")[*LABELS, "energy", "USD"]
+    assert sum(owned.counter(name).values()) == energy > 0
+    assert sum(owned.account.take().ahead.values()) > 0

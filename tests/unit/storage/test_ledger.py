@@ -19,7 +19,8 @@ from agent.ledger.fill import Checkpoint
 from agent.samples.instant import Instant
 from agent.storage.connection import FILE_NAME, LOCK_NAME
 from agent.storage.ledger import SqliteLedger, remembered_gpus
-from tests.builders import CARD, MODEL, OTHER_CARD, a_card, a_key
+from agent.storage.reading import read_ledgers
+from tests.builders import CARD, MODEL, OTHER_CARD, SECOND, a_card, a_key
 from tests.unit.storage.rows import rows_of
 from tests.unit.storage.writer import ROWS
 
@@ -288,3 +289,15 @@ def test_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(LedgerError, match=str(tmp_path)):
         opened(tmp_path / "state")
+
+
+def test_what_is_ahead_is_that_of_the_last_flush(tmp_path: Path) -> None:
+    """A team that has no card any more has nothing ahead."""
+    with closing(opened(tmp_path)) as store:
+        for team in ("a", "b"):
+            store.write(replace(a_batch(), ahead={MonthKey("2026-11", team, "USD"): 7}))
+
+    with read_ledgers([tmp_path]) as reader:
+        assert list(reader.ahead()) == [
+            (MonthKey("2026-11", "b", "USD"), 7, POINT.until.wall_ns // SECOND)
+        ]
