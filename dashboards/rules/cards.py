@@ -22,12 +22,15 @@ CARDS = Group(
         ),
         Record(
             name="card:gpufin_held:ratio",
-            doc="Share of the window in which somebody held the card and it computed nothing.",
+            doc="Share of the window in which somebody held the card and it computed nothing; none while an "
+            "exemption says that this is meant to be.",
             by=_FACTS,
             expr=f"""
 max by ({", ".join(_CARD)}) (rate({_HELD}[<< idle.window >>]))
 * on ({", ".join(_CARD)}) group_left (gpu, model, team)
 card:gpufin_info:one
+unless on ({", ".join(_CARD)})
+{series("gpufin_gpu_idle_exemption_info")}
 """,
         ),
         Record(
