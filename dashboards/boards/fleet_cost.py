@@ -78,8 +78,8 @@ def _numbers() -> list[Modern]:
         ),
         stat(
             "Idle share",
-            "Share of the present spend that goes to cards that compute nothing, held by somebody or free, on "
-            "purpose or not. Amber from 20 %, red from 50 %: the table below says which cards.",
+            "Share of the present spend that goes to cards that compute nothing, held by somebody or free, "
+            "on purpose or not. Amber from 20 %, red from 50 %: the table below says which cards.",
             queries.IDLE_SHARE,
             unit="percentunit",
             thresholds=_IDLE,

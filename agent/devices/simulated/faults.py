@@ -7,6 +7,8 @@ from enum import StrEnum
 from agent.samples.device import GpuSample
 from agent.units import NANOSECONDS_PER_SECOND
 
+JUMP_MJ = 10**12
+"""What no board can draw within an interval. Source: leaps seen in the field, hardware.md 2.4."""
 READINGS = frozenset(field.name for field in fields(GpuSample)) - {"uuid", "boottime_ns"}
 """Names of the readings that ``FaultKind.NOT_SUPPORTED`` can take away."""
 
@@ -25,6 +27,8 @@ class FaultKind(StrEnum):
     """The energy counter starts from 0 at ``start_s``."""
     COUNTER_FREEZE = "counter_freeze"
     """The energy counter stands still, then jumps to where it should be."""
+    COUNTER_JUMP = "counter_jump"
+    """The energy counter shows ``JUMP_MJ`` more from ``start_s`` on."""
     GAP = "gap"
     """Every read fails with an error that says nothing of the card."""
     HANG = "hang"
@@ -103,6 +107,13 @@ def energy_span_ns(faults: tuple[Fault, ...], simulated_ns: int) -> tuple[int, i
     freeze = happening(faults, FaultKind.COUNTER_FREEZE, simulated_ns)
     until_ns = simulated_ns if freeze is None else freeze.start_ns
     return since_ns, max(since_ns, until_ns)
+
+
+def jumped_mj(faults: tuple[Fault, ...], simulated_ns: int) -> int:
+    """By how much the counter shows too much now."""
+    since_ns, until_ns = energy_span_ns(faults, simulated_ns)
+    jumps = (fault for fault in faults if fault.kind is FaultKind.COUNTER_JUMP)
+    return JUMP_MJ * sum(since_ns <= fault.start_ns <= until_ns for fault in jumps)
 
 
 def refused_readings(faults: Iterable[Fault], simulated_ns: int) -> frozenset[str]:

@@ -9,6 +9,7 @@ from agent.devices.simulated.faults import (
     FaultKind,
     energy_span_ns,
     happening,
+    jumped_mj,
     refused_readings,
 )
 from agent.devices.simulated.node import Card, SimulatedNode, cards_of
@@ -136,7 +137,7 @@ def sample_of(card: Card, simulated_ns: int, boottime_ns: int) -> GpuSample:
         memory_total_bytes=card.model.memory_total_bytes,
         power_mw=course.power_mw(second),
         power_limit_mw=card.model.power_limit_mw,
-        energy_mj=course.energy_mj(until_ns) - since_mj,
+        energy_mj=course.energy_mj(until_ns) - since_mj + jumped_mj(card.faults, simulated_ns),
         temperature_celsius=course.temperature_celsius(second),
         processes=card.processes(simulated_ns),
     )
