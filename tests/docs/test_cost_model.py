@@ -346,8 +346,13 @@ def printed(figure: Figure) -> str:
 def page() -> dict[str, dict[str, str]]:
     """Title of each table of figures to its rows."""
     text = (DOCS / "cost-model.md").read_text(encoding="utf-8")
-    tables = re.findall(r"^\| (\w[\w-]*) \| Figure \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    return {title: dict(re.findall(r"^\| (.*) \| (.*) \|$", rows, re.MULTILINE)) for title, rows in tables}
+    tables = re.findall(
+        r"^\| (\w[\w-]*) \| Figure \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE
+    )
+    return {
+        title: dict(re.findall(r"^\| (.*) \| (.*) \|$", rows, re.MULTILINE))
+        for title, rows in tables
+    }
 
 
 SECTIONS: dict[str, Callable[[], Iterator[tuple[str, Figure]]]] = {
