@@ -7,13 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from agent.config.moments import instant_ns
+from agent.config.moments import validity_ns
 from agent.config.reference import grid_intensities
 from agent.config.schema import Config
 from agent.config.schema_energy import Electricity
 from agent.config.selection import timetable
 from agent.cost.energy import CarbonIntensity, EnergyPrice, Tariff, embodied_nanograms_per_ns
-from agent.cost.rates import FOREVER_NS, HOURS_PER_YEAR
+from agent.cost.rates import HOURS_PER_YEAR
 from agent.errors import ConfigError, Fault
 from agent.ledger.posting import NO_EMISSIONS, Emissions
 from agent.units import NANOSECONDS_PER_HOUR, nanoseconds
@@ -79,11 +79,11 @@ def check_energy(config: Config) -> Iterator[tuple[str, str]]:
     zone = ZoneInfo(config.timezone)
     for number, record in enumerate(config.electricity):
         key = f"electricity[{number}]"
-        start_ns, end_ns = _validity(record, zone)
+        start_ns, end_ns = validity_ns(record, zone)
         if start_ns >= end_ns:
             yield f"{key}.valid_to", "must be later than valid_from"
         for other in config.electricity[:number]:
-            from_ns, to_ns = _validity(other, zone)
+            from_ns, to_ns = validity_ns(other, zone)
             if other.id == record.id:
                 yield f"{key}.id", f"{record.id!r} is used by an earlier record"
             if start_ns < to_ns and from_ns < end_ns:
@@ -103,7 +103,7 @@ def _check_carbon(config: Config) -> Iterator[tuple[str, str]]:
 
 def _tariff(record: Electricity, zone: ZoneInfo) -> Tariff:
     pue = Fraction(record.pue)
-    start_ns, end_ns = _validity(record, zone)
+    start_ns, end_ns = validity_ns(record, zone)
     bands = [
         (
             band,
@@ -122,11 +122,4 @@ def _tariff(record: Electricity, zone: ZoneInfo) -> Tariff:
         valid_from_ns=start_ns,
         valid_to_ns=end_ns,
         source=record.source,
-    )
-
-
-def _validity(record: Electricity, zone: ZoneInfo) -> tuple[int, int]:
-    return (
-        0 if record.valid_from is None else instant_ns(record.valid_from, zone),
-        FOREVER_NS if record.valid_to is None else instant_ns(record.valid_to, zone),
     )

@@ -9,20 +9,18 @@ from fractions import Fraction
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from agent.config.moments import instant_ns
+from agent.config.moments import instant_ns, validity_ns
 from agent.config.reference import ReferenceRow, reference_rows
 from agent.config.schema import Config
 from agent.config.schema_prices import (
     USUAL_CURRENCIES,
     USUAL_PER_GPU_HOUR,
-    ExchangeRate,
     OwnedPrice,
     RentedPrice,
 )
 from agent.config.selection import card_match
 from agent.cost.prices import Price, Tier, overlaps
 from agent.cost.rates import (
-    FOREVER_NS,
     TimeRate,
     annuity_payment,
     depreciation,
@@ -77,11 +75,8 @@ def _check(record: Record, config: Config) -> Iterator[tuple[str, str]]:
             ".currency",
             f"is {record.currency}, this file's is {config.currency}, and exchange_rates has no rate for it",
         )
-    if (
-        record.valid_from
-        and record.valid_to
-        and instant_ns(record.valid_from, zone) >= instant_ns(record.valid_to, zone)
-    ):
+    start_ns, end_ns = validity_ns(record, zone)
+    if start_ns >= end_ns:
         yield ".valid_to", "must be later than valid_from"
     key, per_hour = _usual(record)
     low, high = USUAL_PER_GPU_HOUR
@@ -114,11 +109,11 @@ def _check_rates(config: Config) -> Iterator[tuple[str, str]]:
         key = f"exchange_rates[{number}]"
         if rate.currency == config.currency:
             yield f"{key}.currency", "is the currency of this file"
-        start_ns, end_ns = _validity(rate, zone)
+        start_ns, end_ns = validity_ns(rate, zone)
         if start_ns >= end_ns:
             yield f"{key}.valid_to", "must be later than valid_from"
         for earlier, other in enumerate(config.exchange_rates[:number]):
-            from_ns, to_ns = _validity(other, zone)
+            from_ns, to_ns = validity_ns(other, zone)
             if other.currency == rate.currency and start_ns < to_ns and from_ns < end_ns:
                 problem = f"holds at the same time as exchange_rates[{earlier}]"
                 yield key, problem
@@ -130,7 +125,7 @@ def _prices(record: Record, config: Config, zone: ZoneInfo) -> Iterator[Price]:
         yield price
         return
     for rate in config.exchange_rates:
-        from_ns, to_ns = _validity(rate, zone)
+        from_ns, to_ns = validity_ns(rate, zone)
         start_ns, end_ns = max(price.valid_from_ns, from_ns), min(price.valid_to_ns, to_ns)
         if rate.currency == record.currency and start_ns < end_ns:
             yield replace(
@@ -144,7 +139,7 @@ def _prices(record: Record, config: Config, zone: ZoneInfo) -> Iterator[Price]:
 
 def _price(record: Record, zone: ZoneInfo) -> Price:
     owned = isinstance(record, OwnedPrice)
-    from_ns, to_ns = _validity(record, zone)
+    from_ns, to_ns = validity_ns(record, zone)
     if isinstance(record, OwnedPrice):  # before it is in service, nothing is known of its cost
         from_ns = max(from_ns, instant_ns(record.in_service, zone))
         rates, host_watts = _owned_rates(record, zone), record.host_watts_per_gpu
@@ -210,13 +205,6 @@ def _reference(row: ReferenceRow) -> Price:
         reference=True,
         retrieved_at=row.retrieved_at,
         source=row.source,
-    )
-
-
-def _validity(record: Record | ExchangeRate, zone: ZoneInfo) -> tuple[int, int]:
-    return (
-        0 if record.valid_from is None else instant_ns(record.valid_from, zone),
-        FOREVER_NS if record.valid_to is None else instant_ns(record.valid_to, zone),
     )
 
 

@@ -188,6 +188,19 @@ def test_other_currencies_follow_dated_rates(day: str, amount: str | None) -> No
         assert price.id == "euros"
 
 
+@pytest.mark.parametrize(
+    ("day", "held"),
+    [("2026-01-31", False), ("2026-02-01", True), ("2026-02-28", True), ("2026-03-01", False)],
+)
+def test_record_in_another_currency_holds_only_while_it_is_valid(day: str, held: bool) -> None:
+    """A rate that reaches further on both sides makes no record longer."""
+    dated = EUROS | {"valid_from": "2026-02-01", "valid_to": "2026-03-01"}
+    settings = decoded(prices=[dated], exchange_rates=RATES)
+    at = int(datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp()) * SECOND
+
+    assert (settings.policy.table.at(a_card(), at) is not None) is held
+
+
 def test_records_choose_by_memory_form_and_node() -> None:
     """The closest name comes first; sizes and forms of one model keep apart."""
     kinds = [
