@@ -1,6 +1,7 @@
 """``gpufin check-config`` and ``gpufin explain-price``: what the operator's file means."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,22 +41,28 @@ def check_config(config_path: Path, *, schema: bool) -> int:
         return 0
     settings = load_settings(config_path)
     table = settings.policy.table
-    click.echo(f"{config_path}: good: {len(table.prices)} price records in {table.currency}")
-    now_ns = SystemClock().now().wall_ns
-    for price in table.prices:
-        if not price.holds(now_ns):
-            click.echo(
-                f"  note: {price.id} does not hold today ({_validity(price, settings.policy.zone)})"
-            )
-        if price.retrieved_at is not None and _age_days(price, now_ns) > STALE_DAYS:
-            click.echo(
-                f"  note: {price.id} is {_age_days(price, now_ns)} days old: what does your contract say?"
-            )
-        if price.source.startswith(EXAMPLE):
-            click.echo(f"  note: {price.id} is an example: put in what your contract says")
-    if not table.prices:
-        click.echo("  note: no prices: all time will be unpriced")
+    records = len({price.id for price in table.prices})
+    click.echo(f"{config_path}: good: {records} price records in {table.currency}")
+    for note in _notes(table, SystemClock().now().wall_ns, settings.policy.zone):
+        click.echo(f"  note: {note}")
     return 0
+
+
+def _notes(table: PriceTable, now_ns: int, zone: ZoneInfo) -> Iterator[str]:
+    """What is no fault and worth a look."""
+    if not table.prices:
+        yield "no prices: all time will be unpriced"
+    today = {price.id: price for price in table.prices if price.holds(now_ns)}
+    for price in {price.id: price for price in table.prices}.values():
+        held = today.get(price.id)
+        if held is None:
+            yield f"{price.id} does not hold today ({_validity(price, zone)})"
+        elif not held.rates:
+            yield f"{price.id} is unpriced today: {held.source}"
+        if price.retrieved_at is not None and _age_days(price, now_ns) > STALE_DAYS:
+            yield f"{price.id} is {_age_days(price, now_ns)} days old: what does your contract say?"
+        if price.source.startswith(EXAMPLE):
+            yield f"{price.id} is an example: put in what your contract says"
 
 
 def _age_days(price: Price, now_ns: int) -> int:
@@ -184,8 +191,11 @@ def _verdict(
         return f"{price.id}: no, it is for {price.match}"
     if not price.holds(at_ns):
         return f"{price.id}: no, it is valid {_validity(price, zone)}"
+    holding = table.holding(card, at_ns)
+    if price is not chosen and price is holding:
+        return f"{price.id}: holds, and is unpriced: {price.source}"
     if price is not chosen:
-        return f"{price.id}: no, {chosen.id if chosen else ''} names the card more closely"
+        return f"{price.id}: no, {holding.id if holding else ''} names the card more closely"
     return (
         f"{price.id}: yes, {price.match}, {price.tier}, valid {_validity(price, zone)}; "
         f"{price.source}"
@@ -195,7 +205,7 @@ def _verdict(
 def _print(each: Explanation, currency: str, utilization: float | None) -> None:
     click.echo(" ".join(part for part in (each.uuid, each.model) if part))
     if each.per_hour is None:
-        click.echo("  unpriced: no record holds; its time is counted, its cost is not guessed")
+        click.echo("  unpriced: no record prices it; its time is counted, its cost is not guessed")
     else:
         click.echo(
             f"  {each.per_hour:.6f} {currency} an hour by {each.price_id}; electricity {each.electricity}"

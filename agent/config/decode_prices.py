@@ -124,17 +124,36 @@ def _prices(record: Record, config: Config, zone: ZoneInfo) -> Iterator[Price]:
     if record.currency in {None, config.currency}:
         yield price
         return
-    for rate in config.exchange_rates:
-        from_ns, to_ns = validity_ns(rate, zone)
-        start_ns, end_ns = max(price.valid_from_ns, from_ns), min(price.valid_to_ns, to_ns)
-        if rate.currency == record.currency and start_ns < end_ns:
+    rates = [
+        (*validity_ns(rate, zone), rate.rate)
+        for rate in config.exchange_rates
+        if rate.currency == record.currency
+    ]
+    open_ns = price.valid_from_ns
+    for from_ns, to_ns, rate in sorted(rates):
+        start_ns, end_ns = max(open_ns, from_ns), min(price.valid_to_ns, to_ns)
+        if start_ns < end_ns:
+            yield from _without_rate(price, record, open_ns, start_ns)
             yield replace(
                 price,
-                rates=tuple(each.times(Fraction(rate.rate)) for each in price.rates),
+                rates=tuple(each.times(Fraction(rate)) for each in price.rates),
                 valid_from_ns=start_ns,
                 valid_to_ns=end_ns,
-                source=f"{price.source}; 1 {rate.currency} = {rate.rate} {config.currency}",
+                source=_with(price.source, f"1 {record.currency} = {rate} {config.currency}"),
             )
+            open_ns = end_ns
+    yield from _without_rate(price, record, open_ns, price.valid_to_ns)
+
+
+def _without_rate(price: Price, record: Record, start_ns: int, end_ns: int) -> Iterator[Price]:
+    """The record where no exchange rate holds: it keeps its cards, so that no other prices them."""
+    if start_ns < end_ns:
+        source = _with(price.source, f"no exchange rate for {record.currency}")
+        yield replace(price, rates=(), valid_from_ns=start_ns, valid_to_ns=end_ns, source=source)
+
+
+def _with(source: str, rate: str) -> str:
+    return f"{source}; {rate}" if source else rate
 
 
 def _price(record: Record, zone: ZoneInfo) -> Price:

@@ -45,6 +45,7 @@ class Price:
     id: str
     tier: Tier
     rates: tuple[TimeRate, ...]
+    """None: it holds, so no other record does, and its time is unpriced for want of an exchange rate."""
     match: CardMatch
     valid_from_ns: int = 0
     valid_to_ns: int = FOREVER_NS
@@ -116,7 +117,12 @@ class PriceTable:
         return self._of(card).candidates
 
     def at(self, card: GpuIdentity, wall_ns: int) -> Price | None:
-        """The record that holds for a card at a moment, or None: unpriced."""
+        """The record that a card is priced by at a moment, or None: unpriced."""
+        holding = self.holding(card, wall_ns)
+        return holding if holding is not None and holding.rates else None
+
+    def holding(self, card: GpuIdentity, wall_ns: int) -> Price | None:
+        """The record that holds for a card at a moment, whether or not it can price it."""
         holding = (price for price in self._of(card).candidates if price.holds(wall_ns))
         return next(holding, None)
 

@@ -88,6 +88,32 @@ def test_check_config_says_good_and_what_does_not_hold_today(shell: Shell) -> No
     assert "note: mine does not hold today (from 2026-01-01" in out
 
 
+EUROS = """
+currency: USD
+exchange_rates: [{currency: EUR, rate: 1.1, valid_to: 2026-02-01}]
+prices:
+  - {id: euros, kind: rented, match: {model: "*H100*"}, price_per_gpu_hour: 2, currency: EUR}
+  - {id: mine, kind: rented, match: {uuid: GPU-00000000-0000-0000-0000-000000000000},
+     price_per_gpu_hour: 2, currency: EUR}
+"""
+
+
+def test_record_without_an_exchange_rate_is_told(shell: Shell) -> None:
+    """A note of check-config; explain-price says that the record holds, and that it prices nothing."""
+    _, checked, _ = shell.with_config("check-config", config=EUROS)
+    code, explained, _ = shell.with_config(
+        "explain-price", "--uuid", CARD, "--model", MODEL, "--at", "2026-02-01", config=EUROS
+    )
+
+    assert "good: 2 price records in USD" in checked
+    assert checked.count("note: euros is unpriced today: no exchange rate for EUR") == 1
+    assert "does not hold" not in checked
+    assert code == 1
+    assert "  unpriced: no record prices it" in explained
+    assert "mine: holds, and is unpriced: no exchange rate for EUR" in explained
+    assert "euros: no, mine names the card more closely" in explained
+
+
 def test_check_config_notes_that_there_are_no_prices(shell: Shell) -> None:
     """Good as it is: everything will be unpriced."""
     code, out, _ = shell.with_config("check-config", config="currency: USD\n")

@@ -201,6 +201,54 @@ def test_record_in_another_currency_holds_only_while_it_is_valid(day: str, held:
     assert (settings.policy.table.at(a_card(), at) is not None) is held
 
 
+ALL = {"id": "all", "kind": "rented", "match": {"model": "*"}, "price_per_gpu_hour": 9}
+
+
+@pytest.mark.parametrize(
+    ("own", "others"),
+    [
+        (EUROS, {"reference_prices": "aws-us-east-1"}),
+        (EUROS | {"match": {"uuid": CARD}}, {"prices": [ALL]}),
+    ],
+)
+def test_gap_of_an_exchange_rate_is_unpriced_whatever_else_names_the_card(
+    own: dict[str, object], others: dict[str, object]
+) -> None:
+    """Neither a list price nor the record of its model takes the place of the contract."""
+    records = [own, *others.pop("prices", [])]  # type: ignore[misc]  # a list of records
+    settings = decoded(prices=records, exchange_rates=RATES, **others)
+    table, card = settings.policy.table, replace(a_card(), memory_total_bytes=80 << 30)
+    days = ("2026-06-30", "2026-07-15", "2026-08-01")
+    moments = [int(datetime.fromisoformat(f"{day}T12:00+00:00").timestamp()) for day in days]
+
+    found = [table.at(card, moment * SECOND) for moment in moments]
+
+    assert [price and price.id for price in found] == ["euros", None, "euros"]
+    assert [each.price for each in table.terms(card, moments[1])] == [None]
+    july, august = (
+        int(datetime.fromisoformat(f"2026-0{n}-01T00:00+00:00").timestamp()) for n in (7, 8)
+    )
+    assert table.committed_nanos(card, july * SECOND, august * SECOND) == 0
+    holding = table.holding(card, moments[1] * SECOND)
+    assert holding is not None
+    assert holding.source.endswith("no exchange rate for EUR")
+
+
+def test_record_without_an_exchange_rate_still_overlaps() -> None:
+    """It holds on: a record that is to follow it needs its end."""
+    follower = ALL | {"valid_from": "2026-07-01"}
+    rates = [RATES[0]]
+    config = Config.model_validate(
+        {"currency": "USD", "prices": [EUROS, follower], "exchange_rates": rates}
+    )
+    ((key, problem),) = check_config(config)
+
+    assert key == "prices"
+    assert problem.startswith("euros and all hold for the same cards at the same time")
+    ended = EUROS | {"valid_to": "2026-07-01"}
+    decoded(prices=[ended, follower], exchange_rates=rates)
+
+
 def test_records_choose_by_memory_form_and_node() -> None:
     """The closest name comes first; sizes and forms of one model keep apart."""
     kinds = [
