@@ -13,6 +13,7 @@ from agent.config.moments import instant_ns, validity_ns
 from agent.config.reference import ReferenceRow, reference_rows
 from agent.config.schema import Config
 from agent.config.schema_prices import (
+    MAX_PER_GPU_HOUR,
     USUAL_CURRENCIES,
     USUAL_PER_GPU_HOUR,
     OwnedPrice,
@@ -28,7 +29,8 @@ from agent.cost.rates import (
     running_per_hour,
 )
 from agent.ledger.entry import Component
-from agent.units import NANOSECONDS_PER_SECOND, nanoseconds
+from agent.money import NANOS_PER_UNIT
+from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND, nanoseconds
 
 MAX_OVERLAPS_SHOWN = 20
 MILLIWATTS_PER_WATT = 1_000
@@ -81,7 +83,14 @@ def _check(record: Record, config: Config) -> Iterator[tuple[str, str]]:
     key, per_hour = _usual(record)
     low, high = USUAL_PER_GPU_HOUR
     currency = record.currency or config.currency
-    if currency in USUAL_CURRENCIES and not record.unusual and not low <= per_hour <= high:
+    dearest = max((_per_hour(price) for price in _prices(record, config, zone)), default=0)
+    if dearest > MAX_PER_GPU_HOUR:
+        problem = (
+            f"comes to {float(dearest):.6g} {config.currency} for one GPU-hour, and the ledger's "
+            f"amounts reach to {MAX_PER_GPU_HOUR:,}: is it in the unit and currency that it says?"
+        )
+        yield key, problem
+    elif currency in USUAL_CURRENCIES and not record.unusual and not low <= per_hour <= high:
         yield (
             key,
             (
@@ -90,6 +99,11 @@ def _check(record: Record, config: Config) -> Iterator[tuple[str, str]]:
                 "If it is right, set unusual: true"
             ),
         )
+
+
+def _per_hour(price: Price) -> Fraction:
+    nanos_per_ns = sum((rate.nanos_per_ns for rate in price.rates), Fraction(0))
+    return nanos_per_ns * NANOSECONDS_PER_HOUR / NANOS_PER_UNIT
 
 
 def _usual(record: Record) -> tuple[str, Decimal]:

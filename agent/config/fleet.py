@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from agent.config.durations import Duration, Window, just_under, milliseconds, seconds
+from agent.config.keys import Float
 
 _ALL_SPENT = 1.0
 _NEARLY_SPENT = 0.8
@@ -142,7 +143,7 @@ class Budget(_Section):
     """Money that may be spent in a calendar month."""
 
     name: Text = Field(description="Name in messages and on boards; unique.")
-    amount: PositiveFloat = Field(description="Amount for one calendar month, in the currency.")
+    amount: Float = Field(gt=0, description="Amount for one calendar month, in the currency.")
     currency: Currency | None = Field(None, description="Default: the fleet's currency.")
     scope: Scope = Field(
         default=Scope.model_validate({}), description="What it covers; default: the fleet."

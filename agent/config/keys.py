@@ -1,5 +1,6 @@
 """What the sections of the configuration file share: kinds of values, and how cards are named."""
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -35,11 +36,19 @@ TeamName = Annotated[
 def _number(value: object) -> object:
     if isinstance(value, bool):  # which Python takes for 0 and 1, and YAML makes of yes and on
         raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic's way
+    if isinstance(value, str) and _OCTAL.fullmatch(value):
+        raise ValueError(f"has a leading zero, which can mean octal: write {int(value)}")
     return value
 
 
+_OCTAL = re.compile(r"[-+]?0[0-9]{1,99}")
+MAX_PLACES = 18
+"""Decimal places of a number: enough for any currency in any other, and every sum stays short."""
+
 Int = Annotated[int, BeforeValidator(_number)]
 Float = Annotated[float, BeforeValidator(_number)]
+NUMBER = BeforeValidator(_number)
+Number = Annotated[Decimal, Field(decimal_places=MAX_PLACES), NUMBER]
 
 
 def _moment(value: object) -> object:
@@ -67,7 +76,10 @@ Moment = Annotated[
 ]
 
 MAX_AMOUNT = Decimal(10**15)
-Amount = Annotated[Decimal, Field(ge=0, le=MAX_AMOUNT)]
+Amount = Annotated[Decimal, Field(ge=0, le=MAX_AMOUNT, decimal_places=MAX_PLACES), NUMBER]
+PositiveAmount = Annotated[Decimal, Field(gt=0, le=MAX_AMOUNT, decimal_places=MAX_PLACES), NUMBER]
+Interest = Annotated[Decimal, Field(ge=0, le=1, decimal_places=6), NUMBER]
+"""Finer, the powers of an annuity would not be exact."""
 Label = Annotated[
     str,
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_./-]{0,62}$", description="Name of a node label"),
@@ -143,17 +155,16 @@ class Match(Model):
 
 
 def _clock_time(value: object) -> object:
-    # YAML 1.1 makes of 16:00 the number 960 (sixty-based), which is just the minute of the day.
-    if isinstance(value, str):
-        hours, colon, minutes = value.partition(":")
-        if not (colon and hours.isdigit() and minutes.isdigit() and int(minutes) < 60):  # noqa: PLR2004 - minutes of an hour
-            raise ValueError("must be a time of day such as 16:00")
-        value = int(hours) * 60 + int(minutes)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("must be a time of day such as 16:00")  # noqa: TRY004 - pydantic's way
-    if not 0 <= value <= 24 * 60 or value % _QUARTER_MINUTES:
+    found = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be a time of day such as 16:00")
+    minute = int(found[1]) * 60 + int(found[2])
+    if minute > 24 * 60 or minute % _QUARTER_MINUTES:
         raise ValueError("must be 00:00 to 24:00, on a quarter of an hour")
-    return value
+    return minute
+
+
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-5][0-9])")
 
 
 TimeOfDay = Annotated[

@@ -17,6 +17,7 @@ MAX_FILE_BYTES = 1_000_000
 
 _APART = frozenset({"prices", "teams", "idle_exemptions"})
 """Lists whose records can be judged without the faulty ones among them."""
+_MERGE = "<<"
 _KINDS = frozenset({"rented", "owned"})
 _PLAINLY = {
     "missing": "is missing",
@@ -43,12 +44,25 @@ class _Loader(yaml.SafeLoader):
             seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge nothing: merges of merges take for ever, and hide a key that stands twice."""
+
 
 # Dates stay text until their key is known: a wrong one is a fault of that key, not of the whole file.
+# So do numbers that YAML 1.1 alone has: 010 (eight), 1:30 (ninety), 0x10 are nobody's price.
+_PLAIN = (":bool", ":null")
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(_PLAIN)]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_NUMBERS = {
+    "int": r"^[-+]?(?:0|[1-9][0-9_]*)$",
+    "float": r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+}
+for _kind, _pattern in _NUMBERS.items():
+    _tag = f"tag:yaml.org,2002:{_kind}"
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list("-+.0123456789"))
 
 
 def load(
@@ -147,6 +161,8 @@ def _is_tag(part: object) -> bool:
 
 def _problem(error: Any, location: list[Any], model: type[BaseModel]) -> str:
     kind = error["type"]
+    if location[-1:] == [_MERGE]:
+        return "merge keys are not read: write the keys out"
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1], set(error["loc"]) & _KINDS)
         close = difflib.get_close_matches(str(location[-1]), known, n=1)

@@ -2,19 +2,37 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from agent.config.keys import Float, Hours, Identifier, Model, Moment, ZoneName, known_zone
+from agent.config.keys import (
+    MAX_PLACES,
+    NUMBER,
+    Float,
+    Hours,
+    Identifier,
+    Model,
+    Moment,
+    Number,
+    ZoneName,
+    known_zone,
+)
+
+MAX_PER_KWH = Decimal(10**7)
+"""With the largest PUE a card's day of 12 kW stays within 64 bits of 1e-9."""
+
+Pue = Annotated[Decimal, Field(ge=1, le=3, decimal_places=MAX_PLACES), NUMBER]
+Grams = Annotated[Decimal, Field(ge=0, le=5_000, decimal_places=MAX_PLACES), NUMBER]
+Kilograms = Annotated[Decimal, Field(gt=0, le=100_000, decimal_places=MAX_PLACES), NUMBER]
 
 
 class Band(Hours):
     """Hours at which a kilowatt-hour costs another price."""
 
     name: Identifier = Field(description="Name of the band; ledger rows keep it")
-    price_per_kilowatt_hour: Decimal = Field(
-        ge=0, le=10_000, description="Units of `currency` for one kWh at the meter"
+    price_per_kilowatt_hour: Number = Field(
+        ge=0, le=MAX_PER_KWH, description="Units of `currency` for one kWh at the meter"
     )
 
 
@@ -22,12 +40,10 @@ class Electricity(Model):
     """What owned cards pay for energy: energy x PUE x tariff."""
 
     id: Identifier = Field("electricity", description="Name of the tariff; ledger rows keep it")
-    price_per_kilowatt_hour: Decimal = Field(
-        ge=0, le=10_000, description="Units of `currency` for one kWh, outside of `bands`"
+    price_per_kilowatt_hour: Number = Field(
+        ge=0, le=MAX_PER_KWH, description="Units of `currency` for one kWh, outside of `bands`"
     )
-    pue: Decimal = Field(
-        ge=1,
-        le=3,
+    pue: Pue = Field(
         description="Power usage effectiveness of the site: meter over IT; 1.54 is the industry mean",
     )
     valid_from: Moment | None = Field(None, description="First moment; empty: always was valid")
@@ -53,8 +69,8 @@ class Electricity(Model):
 class Carbon(Model):
     """What a kilowatt-hour emits, and what making the cards did."""
 
-    grams_per_kilowatt_hour: Decimal | None = Field(
-        None, ge=0, le=5_000, description="Grams of CO2 equivalent, one figure for all time"
+    grams_per_kilowatt_hour: Grams | None = Field(
+        None, description="Grams of CO2 equivalent, one figure for all time"
     )
     grid: str | None = Field(
         None, description="Country of the table that comes with gpufin, such as DE (year 2023)"
@@ -67,13 +83,13 @@ class Carbon(Model):
     max_age_seconds: Float = Field(
         7_200, ge=60, le=604_800, description="From which age on the file is not believed"
     )
-    pue: Decimal | None = Field(
-        None, ge=1, le=3, description="PUE of the site; default: that of the first `electricity`"
+    pue: Pue | None = Field(
+        None, description="PUE of the site; default: that of the first `electricity`"
     )
-    embodied_kilograms_per_gpu: Decimal | None = Field(
-        None, gt=0, le=100_000, description="Carbon of making one card, spread over its life"
+    embodied_kilograms_per_gpu: Kilograms | None = Field(
+        None, description="Carbon of making one card, spread over its life"
     )
-    embodied_life_years: Decimal = Field(
+    embodied_life_years: Number = Field(
         Decimal(5), ge=Decimal("0.1"), le=15, description="Life of a card in years of 8,760 hours"
     )
 

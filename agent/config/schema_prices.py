@@ -7,18 +7,23 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from agent.config.keys import (
-    MAX_AMOUNT,
     Amount,
     Currency,
     Identifier,
     Int,
+    Interest,
     Match,
     Model,
     Moment,
+    Number,
+    PositiveAmount,
 )
 
 USUAL_PER_GPU_HOUR = (Decimal("0.01"), Decimal(100))
 """On-demand list prices of 2026 lie between 0.19 and 14.3 USD for one card and hour."""
+MAX_PER_GPU_HOUR = Decimal(10**8)
+"""A card's day is one row of the ledger after compaction: 64 bits of 1e-9 hold nearly four times as much.
+The currencies of the smallest value need a million for what costs a dollar."""
 USUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP", "CHF", "CAD", "AUD", "NZD", "SGD"})
 
 
@@ -49,19 +54,19 @@ class RentedPrice(PriceBase):
         "on_demand",
         description="Reserved cards are paid for while the node is off, the others are not",
     )
-    price_per_gpu_hour: Decimal | None = Field(
-        None, gt=0, le=MAX_AMOUNT, description="For one card; units of `currency` per hour"
+    price_per_gpu_hour: PositiveAmount | None = Field(
+        None, description="For one card; units of `currency` per hour"
     )
-    price_per_instance_hour: Decimal | None = Field(
-        None, gt=0, le=MAX_AMOUNT, description="For an instance of `cards_per_instance` cards"
+    price_per_instance_hour: PositiveAmount | None = Field(
+        None, description="For an instance of `cards_per_instance` cards"
     )
     cards_per_instance: Int | None = Field(
         None, ge=1, le=1024, description="How many cards the price of an instance is for"
     )
-    discount_ratio: Decimal = Field(
+    discount_ratio: Number = Field(
         Decimal(0), ge=0, lt=1, description="Share taken off the price, 0.15 for 15 %"
     )
-    tax_ratio: Decimal = Field(
+    tax_ratio: Number = Field(
         Decimal(0), ge=0, le=1, description="Share added for tax, 0.19 for 19 %"
     )
 
@@ -85,38 +90,37 @@ class OwnedPrice(PriceBase):
     """Owned cards: capital, running cost, and `electricity` on top."""
 
     kind: Literal["owned"] = Field(description="rented or owned")
-    purchase_price: Decimal = Field(
-        gt=0, le=MAX_AMOUNT, description="For all cards of the record together"
-    )
-    salvage_value: Decimal = Field(Decimal(0), ge=0, description="Expected at the end of the life")
+    purchase_price: PositiveAmount = Field(description="For all cards of the record together")
+    salvage_value: Amount = Field(Decimal(0), description="Expected at the end of the life")
     cards: Int = Field(ge=1, le=1024, description="How many cards the purchase price is for")
     in_service: Moment = Field(description="When depreciation starts")
-    life_years: Decimal = Field(
+    life_years: Number = Field(
         ge=Decimal("0.1"), le=15, description="Calendar years from in_service"
     )
 
     depreciation: Literal["straight_line", "annuity"] = Field(
         "straight_line", description="annuity charges cost of capital on top, in equal payments"
     )
-    cost_of_capital_ratio: Decimal = Field(
-        Decimal(0), ge=0, le=1, description="Interest a year for an annuity, 0.08 for 8 %"
+    cost_of_capital_ratio: Interest = Field(
+        Decimal(0),
+        description="Interest a year for an annuity, 0.08 for 8 %",
     )
     annuity_payments_per_year: Literal[1, 12] = Field(
         1, description="Payments of an annuity at the end of each year or month"
     )
-    maintenance_ratio_per_year: Decimal = Field(
+    maintenance_ratio_per_year: Number = Field(
         Decimal(0), ge=0, le=1, description="Share of the purchase price a year, 0.05 for 5 %"
     )
     space_price_per_kilowatt_month: Amount = Field(
         Decimal(0), description="Rent of the place in a rack, per kW and month"
     )
-    space_kilowatts: Decimal = Field(
+    space_kilowatts: Number = Field(
         Decimal(0), ge=0, le=10_000, description="Kilowatts of rack that all its cards take"
     )
     staff_price_per_year: Amount = Field(
         Decimal(0), description="Share of the operators' pay, for all its cards"
     )
-    host_watts_per_gpu: Decimal = Field(
+    host_watts_per_gpu: Number = Field(
         Decimal(0), ge=0, le=10_000, description="One card's share of what its host draws itself"
     )
 
@@ -140,7 +144,7 @@ class ExchangeRate(Model):
     """What a unit of another currency is worth, for a time."""
 
     currency: Currency = Field(description="The other currency")
-    rate: Decimal = Field(
+    rate: Number = Field(
         gt=0, le=10**9, description="Units of the file's `currency` for one unit of it"
     )
     valid_from: Moment | None = Field(None, description="First moment; empty: always was valid")

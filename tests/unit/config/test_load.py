@@ -7,6 +7,7 @@ import pytest
 from agent.config.decode import load_settings
 from agent.config.load import MAX_FILE_BYTES
 from agent.errors import ConfigError
+from tests.builders import SECOND
 
 RENTED = """
 prices:
@@ -60,6 +61,12 @@ def owned(old: str, new: str) -> str:
 
 PRICE = "    price_per_gpu_hour: 2.5\n"
 MATCH = '    match: {model: "*"}\n'
+BAND = """
+electricity:
+  - price_per_kilowatt_hour: 1
+    pue: 1
+    bands: [{{name: peak, price_per_kilowatt_hour: 2, from: {}}}]
+"""
 WRONG = [
     # keys
     ("timzone: UTC\n", "timzone", "did you mean timezone"),
@@ -115,14 +122,69 @@ WRONG = [
     ('teams: [{team: "", match: {model: x}}]\n', "teams[0].team", "must be: "),
     ("electricity: [{price_per_kilowatt_hour: 1, pue: 0.9}]\n", "electricity[0].pue", "equal to 1"),
     ("electricity: [{price_per_kilowatt_hour: -1, pue: 1}]\n", "electricity[0].price_per_", "to 0"),
+    (BAND.format("15"), "electricity[0].bands[0].from", "must be a time of day such as 16:00"),
+    (BAND.format("16:10"), "electricity[0].bands[0].from", "on a quarter of an hour"),
+    (BAND.format("24:15"), "electricity[0].bands[0].from", "must be 00:00 to 24:00"),
     # prices
     (rented("price_per_gpu_hour: -2", instead_of=PRICE), ".price_per_gpu_hour", "greater than 0"),
     (rented("price_per_gpu_hour: .nan", instead_of=PRICE), ".price_per_gpu_hour", "finite"),
     (rented("price_per_gpu_hour: .inf", instead_of=PRICE), ".price_per_gpu_hour", "finite"),
-    (rented("price_per_gpu_hour: true", instead_of=PRICE), ".price_per_gpu_hour", "decimal"),
+    (rented("price_per_gpu_hour: true", instead_of=PRICE), ".price_per_gpu_hour", "true or false"),
+    (rented("price_per_gpu_hour: two", instead_of=PRICE), ".price_per_gpu_hour", "decimal"),
+    (
+        rented("price_per_gpu_hour: 010", instead_of=PRICE),
+        ".price_per_gpu_hour",
+        "leading zero, which can mean octal: write 10 (it is '010')",
+    ),
+    (rented("price_per_gpu_hour: 1:30", instead_of=PRICE), ".price_per_gpu_hour", "valid decimal"),
+    (rented("price_per_gpu_hour: 1:30.5", instead_of=PRICE), ".price_per_gpu_hour", "valid decima"),
+    (rented("price_per_gpu_hour: 0x10", instead_of=PRICE), ".price_per_gpu_hour", "valid decimal"),
+    (owned("cards: 8", "cards: 010"), "prices[0].cards", "write 10 (it is '010')"),
+    ("interval_seconds: 01\n", "interval_seconds", "write 1 (it is '01')"),
+    ("flush_seconds: 1:30\n", "flush_seconds", "valid number"),
     (rented("price_per_gpu_hour: 1_825", instead_of=PRICE), ".price_per_gpu_hour", "a month"),
     (rented("price_per_gpu_hour: 250", instead_of=PRICE), ".price_per_gpu_hour", "in cents"),
     (rented('price_per_gpu_hour: "1e99999"', instead_of=PRICE), ".price_per_gpu_hour", "less than"),
+    # amounts that a ledger could not hold
+    (
+        rented('price_per_gpu_hour: "1e-5000"', instead_of=PRICE),
+        ".price_per_gpu_hour",
+        "no more than 18 decimal places (it is '1e-5000')",
+    ),
+    (rented('discount_ratio: "1e-3000000"'), ".discount_ratio", "no more than 18 decimal places"),
+    (owned("0.12", '"1e-9999999"'), "electricity[0].price_per_kilowatt_hour", "18 decimal places"),
+    (owned("0.12", "10000001"), "electricity[0].price_per_kilowatt_hour", "equal to 10000000"),
+    (owned("pue: 1.4", 'pue: "1.4e0000000000000000000000001"'), "electricity[0].pue", "equal to 3"),
+    (owned("280000", '"1e30"'), "prices[0].purchase_price", "less than or equal to 10000000"),
+    (owned("life_years: 5", "life_years: '5.0000001234567890123'"), ".life_years", "18 decimal"),
+    (
+        owned(
+            "life_years: 5",
+            "life_years: 5\n    depreciation: annuity\n    cost_of_capital_ratio: 0.0000001",
+        ),
+        ".cost_of_capital_ratio",
+        "no more than 6 decimal places",
+    ),
+    (
+        rented("price_per_gpu_hour: 1000000000000000", instead_of=PRICE).replace("USD", "JPY"),
+        "prices[0].price_per_gpu_hour",
+        "comes to 1e+15 JPY for one GPU-hour, and the ledger's amounts reach to 100,000,000",
+    ),
+    (
+        owned("280000", "1000000000000000").replace("USD", "JPY"),
+        "prices[0].purchase_price",
+        "comes to 2.85232e+09 JPY for one GPU-hour",
+    ),
+    (
+        rented("currency: JPY") + 'exchange_rates: [{currency: JPY, rate: "4.1e+7"}]\n',
+        "prices[0].price_per_gpu_hour",
+        "comes to 1.025e+08 USD for one GPU-hour",
+    ),
+    (
+        rented("currency: JPY") + 'exchange_rates: [{currency: JPY, rate: "1e-2000000"}]\n',
+        "exchange_rates[0].rate",
+        "18 decimal places",
+    ),
     (rented("match: {}", instead_of=MATCH), "prices[0].match", "give uuid, model or mig_profile"),
     (
         rented(f"match: {{uuid: {UUID}, model: x}}", instead_of=MATCH),
@@ -176,6 +238,19 @@ def test_wrong_configuration_names_key_and_remedy(
     assert problem in found[0][1]
 
 
+@pytest.mark.parametrize("written", ["16:00", '"16:00"', "06:00", "6:00"])
+def test_times_of_day_need_no_quotes(tmp_path: Path, written: str) -> None:
+    """YAML 1.1 would make a number of some of them."""
+    path = tmp_path / "config.yaml"
+    path.write_text(usd(BAND.format(written)))
+    hour = int(written.strip('"').split(":")[0])
+
+    (tariff,) = load_settings(path).policy.table.tariffs
+
+    prices = [tariff.at(minute * 60 * SECOND).per_kwh for minute in (hour * 60 - 1, hour * 60)]
+    assert prices == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("content", "key", "problem"),
     [
@@ -222,6 +297,21 @@ def test_yaml_bomb_is_answered_quickly(tmp_path: Path) -> None:
     found = faults(tmp_path, usd("\n".join(layers) + "\n"))
 
     assert [key for key, _ in found] == list("abcdefghij")
+
+
+def test_merge_keys_are_refused_before_they_multiply(tmp_path: Path) -> None:
+    """Nine layers of nine merges each would be 400 million; each place is named."""
+    layers = ["a: &a {x: 1}"]
+    layers += [
+        f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}"
+        for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+    ]
+
+    found = faults(tmp_path, usd("\n".join([*layers, "gaps: {<<: *a, max_fill_seconds: 2}"])))
+
+    assert [key for key, _ in found] == ["gaps.<<", *"abcdefghij"]
+    assert found[0][1] == "merge keys are not read: write the keys out"
+    assert faults(tmp_path, usd("gaps: {? !!merge x : {}}\n"))[0][0].startswith("line 2")
 
 
 def test_directory_instead_of_a_file_is_named(tmp_path: Path) -> None:
