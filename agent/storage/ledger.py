@@ -16,6 +16,7 @@ from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.entry import AVOIDABLE_COMPONENTS, MONEY_COMPONENTS, MonthKey, MonthSums
 from agent.ledger.fill import Checkpoint
+from agent.money import NANOS_PER_UNIT
 from agent.ports import LedgerStore
 from agent.samples.device import GpuIdentity
 from agent.samples.instant import Instant
@@ -45,12 +46,19 @@ def _listed(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in sorted(values))
 
 
+def _parts(nanos: str) -> str:
+    """A sum in whole units and what is left of them: of small currencies, 64 bits hold no month."""
+    return f"SUM(({nanos}) / {NANOS_PER_UNIT}), SUM(({nanos}) % {NANOS_PER_UNIT})"
+
+
 _WASTE = f"state IN ({_listed(IDLE_STATES)}) AND exempt = ''"
+_AVOIDABLE = f"component IN ({_listed(AVOIDABLE_COMPONENTS)})"
+_EXEMPT = f"state IN ({_listed(IDLE_STATES)}) AND exempt != ''"
 _MONTHS = f"""
-SELECT month, team, currency, SUM(nanos),
-  SUM(CASE WHEN {_WASTE} THEN nanos ELSE 0 END),
-  SUM(CASE WHEN {_WASTE} AND component IN ({_listed(AVOIDABLE_COMPONENTS)}) THEN nanos ELSE 0 END),
-  SUM(CASE WHEN state IN ({_listed(IDLE_STATES)}) AND exempt != '' THEN nanos ELSE 0 END)
+SELECT month, team, currency, {_parts("nanos")},
+  {_parts(f"CASE WHEN {_WASTE} THEN nanos ELSE 0 END")},
+  {_parts(f"CASE WHEN {_WASTE} AND {_AVOIDABLE} THEN nanos ELSE 0 END")},
+  {_parts(f"CASE WHEN {_EXEMPT} THEN nanos ELSE 0 END")}
 FROM entry WHERE component IN ({_listed(MONEY_COMPONENTS)}) GROUP BY month, team, currency
 """  # noqa: S608 - states and components are this package's own constants
 
@@ -165,7 +173,15 @@ def _data_version(database: sqlite3.Connection) -> int:
 
 
 def _months(database: sqlite3.Connection) -> dict[MonthKey, MonthSums]:
-    return {MonthKey(*row[:3]): MonthSums(*row[3:]) for row in database.execute(_MONTHS)}
+    return {
+        MonthKey(*row[:3]): MonthSums(
+            *(
+                whole * NANOS_PER_UNIT + rest
+                for whole, rest in zip(row[3::2], row[4::2], strict=True)
+            )
+        )
+        for row in database.execute(_MONTHS)
+    }
 
 
 def _retired(database: sqlite3.Connection) -> frozenset[str]:
@@ -232,7 +248,7 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     yield "DELETE FROM gpu WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
     now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
     yield "DELETE FROM ahead", ((),)
-    rows = ((*key, nanos, now_ns) for key, nanos in batch.ahead.items())
+    rows = ((*key, str(nanos), now_ns) for key, nanos in batch.ahead.items())
     yield "INSERT INTO ahead VALUES (?, ?, ?, ?, ?)", rows
     yield (
         "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)",

@@ -91,7 +91,7 @@ class LedgerReader:
         """What each agent said the rest of a month costs by the clock: nanos, and from when on (UTC s)."""
         for database in self._ledgers.values():
             for *key, nanos, at_ns in database.execute("SELECT * FROM ahead"):
-                yield MonthKey(*key), nanos, at_ns // NANOSECONDS_PER_SECOND
+                yield MonthKey(*key), int(nanos), at_ns // NANOSECONDS_PER_SECOND
 
     def records(self) -> dict[str, list[str]]:
         """Price id to the records used under it, as JSON."""

@@ -67,7 +67,7 @@ CREATE TABLE ahead (
   month TEXT NOT NULL,
   team TEXT NOT NULL,
   currency TEXT NOT NULL,
-  nanos INTEGER NOT NULL,    -- what the rest of the month costs by the clock, from at_wall_ns on
+  nanos TEXT NOT NULL,       -- what the rest of the month costs by the clock, from at_wall_ns on
   at_wall_ns INTEGER NOT NULL,
   PRIMARY KEY (month, team, currency)
 ) WITHOUT ROWID, STRICT;

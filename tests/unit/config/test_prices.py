@@ -12,6 +12,8 @@ import pytest
 from agent.config.decode import Settings, check_config, settings_of
 from agent.config.reference import reference_providers
 from agent.config.schema import Config
+from agent.config.schema_energy import MAX_PER_KWH
+from agent.config.schema_prices import MAX_PER_GPU_HOUR
 from agent.errors import ConfigError
 from agent.ledger.entry import Component
 from agent.ledger.posting import Books, Interval, post
@@ -468,3 +470,16 @@ def test_exemption_reaches_the_policy_with_its_hours() -> None:
     assert (nights.name, nights.team) == ("nights", "research")
     assert [nights.hours.at(noon), nights.hours.at(late)] == [False, True]
     assert desk.hours.at(noon)
+
+
+def test_dearest_amounts_that_pass_fit_a_row_of_a_day() -> None:
+    """Rent, and the energy of 12 kW, for 24 hours in the 64 bits of a compacted row."""
+    most = {"kind": "rented", "match": {"model": "*"}, "price_per_gpu_hour": MAX_PER_GPU_HOUR}
+    energy = {"price_per_kilowatt_hour": MAX_PER_KWH, "pue": 3}
+    settings = decoded(currency="IRR", prices=[most | {"id": "a"}], electricity=[energy])
+
+    a_day = 24 * per_hour(settings)["rental"]
+    drawn = 24 * 12 * 3_600_000_000 * settings.policy.table.tariffs[0].at(0).nanos_per_mj
+
+    assert a_day * 10**9 < 2**63 / 3
+    assert drawn < 2**63
