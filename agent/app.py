@@ -32,7 +32,7 @@ from agent.runtime.reload import Reloader
 from agent.runtime.shift import Deadlines
 from agent.runtime.tick import Ticker
 from agent.samples.device import GpuIdentity
-from agent.storage.ledger import SqliteLedger, price_digest, remembered_gpus
+from agent.storage.ledger import SqliteLedger, remembered_gpus
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.view import View
 
@@ -291,7 +291,7 @@ class Agent:
             if price.id in self._doubted:
                 continue
             known = self._price_digests.get(price.id)
-            if known and price.record and known != {price_digest(price.record)}:
+            if known and price.digest and known != {price.digest}:
                 log.warning(
                     "the price record %s was edited in place: give a changed record a new id, or the "
                     "ledger cannot tell what its rows cost",

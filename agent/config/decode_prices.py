@@ -1,5 +1,6 @@
 """From the price records of the file to the prices of the core, and what is wrong with them."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,6 +35,8 @@ from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND, nanosecond
 
 MAX_OVERLAPS_SHOWN = 20
 MILLIWATTS_PER_WATT = 1_000
+_NO_MONEY = frozenset({"source", "unusual", "valid_to"})
+"""Keys that may change under an id: an end is how a record makes way for the next."""
 
 Record = RentedPrice | OwnedPrice
 
@@ -134,7 +137,7 @@ def _check_rates(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _prices(record: Record, config: Config, zone: ZoneInfo) -> Iterator[Price]:
-    price = _price(record, zone)
+    price = _price(record, config, zone)
     if record.currency in {None, config.currency}:
         yield price
         return
@@ -170,7 +173,7 @@ def _with(source: str, rate: str) -> str:
     return f"{source}; {rate}" if source else rate
 
 
-def _price(record: Record, zone: ZoneInfo) -> Price:
+def _price(record: Record, config: Config, zone: ZoneInfo) -> Price:
     owned = isinstance(record, OwnedPrice)
     from_ns, to_ns = validity_ns(record, zone)
     if isinstance(record, OwnedPrice):  # before it is in service, nothing is known of its cost
@@ -189,7 +192,20 @@ def _price(record: Record, zone: ZoneInfo) -> Price:
         host_mw=int(host_watts * MILLIWATTS_PER_WATT),
         source=record.source,
         record=json.dumps(record.model_dump(mode="json", exclude_defaults=True), sort_keys=True),
+        digest=_digest(record, config),
     )
+
+
+def _digest(record: Record, config: Config) -> str:
+    said = record.model_dump(exclude_defaults=True, exclude=set(_NO_MONEY))
+    said["currency"] = record.currency or config.currency
+    text = json.dumps(said, sort_keys=True, default=_as_text)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_text(value: object) -> str:
+    """Two is 2.0: an amount that is only written otherwise is no other."""
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 
 def _rental(record: RentedPrice) -> TimeRate:

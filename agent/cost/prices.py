@@ -60,7 +60,9 @@ class Price:
     source: str = ""
     """Where the figure comes from, for people."""
     record: str = ""
-    """The record as JSON: kept with the ledger, so that a later edit of it is noticed."""
+    """The record as JSON: kept with the ledger, for reports and for people."""
+    digest: str = ""
+    """Of what makes money or chooses cards in it: two under one id, and it was edited in place."""
 
     def holds(self, wall_ns: int) -> bool:
         """Whether the record is valid at a moment."""

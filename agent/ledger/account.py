@@ -141,7 +141,7 @@ class Account:
             gone=sorted(self._gone),
             ahead=cost_ahead(self.cards.values(), self.policy, wall_ns),
             prices={
-                price.id: price.record
+                price.id: (price.digest, price.record)
                 for card in self.cards.values()
                 for price in self.policy.table.candidates(card.identity)
                 if price.record

@@ -29,8 +29,8 @@ class Batch:
     """Cards that are not expected any more: their checkpoint must not be filled from again."""
     ahead: Mapping[MonthKey, int] = field(default_factory=dict)
     """What the rest of the month will cost by the clock, in nanos, from the checkpoints' moment on."""
-    prices: Mapping[str, str] = field(default_factory=dict)
-    """Price records in use: id to the record as JSON, kept so that a later edit of it is noticed."""
+    prices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Price records in use: id to digest and record as JSON, kept so that a later edit is noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

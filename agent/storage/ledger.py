@@ -4,7 +4,6 @@ Called by the flush thread, and by the starting process before there are threads
 A file that cannot be used now does not stop the agent: sums stay in memory and it is tried again.
 """
 
-import hashlib
 import logging
 import os
 import sqlite3
@@ -213,11 +212,6 @@ def identity_of(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
     )
 
 
-def price_digest(record: str) -> str:
-    """What tells two versions of a price record apart."""
-    return hashlib.sha256(record.encode()).hexdigest()[:16]
-
-
 def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
     yield ADD_ENTRY, ((*key, *amounts) for key, amounts in batch.rows.items())
     yield (
@@ -253,8 +247,8 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     yield (
         "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)",
         (
-            (identifier, price_digest(record), record, now_ns)
-            for identifier, record in batch.prices.items()
+            (identifier, digest, record, now_ns)
+            for identifier, (digest, record) in batch.prices.items()
         ),
     )
 

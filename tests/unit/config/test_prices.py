@@ -483,3 +483,60 @@ def test_dearest_amounts_that_pass_fit_a_row_of_a_day() -> None:
 
     assert a_day * 10**9 < 2**63 / 3
     assert drawn < 2**63
+
+
+RENTED = ALL | {"id": "r", "price_per_gpu_hour": "2.5"}
+
+
+def digest(record: dict[str, object], **keys: object) -> str:
+    (found,) = {
+        price.digest
+        for price in decoded(prices=[record], electricity=FLAT, **keys).policy.table.prices
+    }
+    return found
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        RENTED | {"valid_to": "2027-01-01"},
+        RENTED | {"source": "contract 4711"},
+        RENTED | {"unusual": True},
+        RENTED | {"price_per_gpu_hour": "2.50"},
+        RENTED | {"tier": "on_demand", "tax_ratio": 0, "currency": "USD"},
+    ],
+)
+def test_record_that_ends_or_is_described_otherwise_is_the_same(changed: dict[str, object]) -> None:
+    """To give a record its end is how a price changes: not an edit of what its rows cost."""
+    assert digest(changed) == digest(RENTED)
+
+
+@pytest.mark.parametrize(
+    ("record", "changed"),
+    [
+        (RENTED, {"price_per_gpu_hour": "2.51"}),
+        (RENTED, {"tier": "reserved"}),
+        (RENTED, {"discount_ratio": "0.1"}),
+        (RENTED, {"tax_ratio": "0.1"}),
+        (RENTED, {"match": {"model": "NVIDIA*"}}),
+        (RENTED, {"currency": "EUR"}),
+        (RENTED, {"valid_from": "2026-01-01"}),
+        (SERVER, {"purchase_price": 280_001}),
+        (SERVER, {"in_service": "2026-01-02"}),
+        (SERVER, {"life_years": 6}),
+        (SERVER, {"host_watts_per_gpu": 0}),
+        (SERVER, {"depreciation": "annuity", "cost_of_capital_ratio": "0.08"}),
+    ],
+)
+def test_record_edited_in_place_is_another(
+    record: dict[str, object], changed: dict[str, object]
+) -> None:
+    """Whatever makes money or chooses cards."""
+    rates = [{"currency": "EUR", "rate": 1}]
+
+    assert digest(record | changed, exchange_rates=rates) != digest(record)
+
+
+def test_currency_of_the_file_is_part_of_its_records() -> None:
+    """Two a GPU-hour are another price in another currency."""
+    assert digest(RENTED, currency="CHF") != digest(RENTED)

@@ -235,10 +235,10 @@ def test_another_programs_rows_are_news_once(tmp_path: Path) -> None:
 
 
 def test_price_records_are_kept_by_id_and_content(tmp_path: Path) -> None:
-    """The same record once; one edited in place leaves two digests under its id."""
+    """One of the same digest once; one edited in place leaves two digests under its id."""
     empty = Batch(rows={}, checkpoints=[], remainders={}, gpus=[])
     with closing(opened(tmp_path)) as store:
-        for record in ('{"a": 1}', '{"a": 1}', '{"a": 2}'):
+        for record in (("a", '{"a": 1}'), ("a", '{"a": 1, "source": ""}'), ("b", '{"a": 2}')):
             store.write(replace(empty, prices={"h100": record}))
 
-        assert len(store.recover().price_digests["h100"]) == 2
+        assert store.recover().price_digests == {"h100": {"a", "b"}}

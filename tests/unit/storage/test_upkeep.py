@@ -16,7 +16,21 @@ from agent.storage.connection import FILE_NAME, connect
 from agent.storage.ledger import SqliteLedger
 from agent.storage.verify import findings
 from agent.usage.state import CardState
-from tests.builders import CARD, HOUR, MODEL, OTHER_CARD, a_card, a_key, a_rental, a_table
+from tests.builders import (
+    CARD,
+    HOUR,
+    MODEL,
+    OTHER_CARD,
+    a_card,
+    a_key,
+    a_node,
+    a_rental,
+    a_sample,
+    a_table,
+    an_account,
+)
+from tests.fakes.clock import FakeClock
+from tests.unit.config.test_prices import decoded
 from tests.unit.storage.rows import rows_of
 
 Rows = dict[EntryKey, tuple[int, int]]
@@ -80,6 +94,24 @@ def test_what_is_wrong_is_found(
         database.execute(statement)
 
     assert any(finding in each for each in findings(tmp_path))
+
+
+def test_a_price_changed_as_prescribed_is_no_finding(agent: SqliteLedger, tmp_path: Path) -> None:
+    """The old record gets its end, a new one follows; an amount edited in place is found."""
+    old = {"id": "2026", "kind": "rented", "match": {"model": "*"}, "price_per_gpu_hour": 2.5}
+    new = old | {"id": "2027", "price_per_gpu_hour": 2.2, "valid_from": "2027-01-01"}
+    ended = old | {"valid_to": "2027-01-01", "source": "contract 4711"}
+    clock, account = FakeClock(), an_account(decoded(prices=[old]).policy)
+    found = []
+    for records in ([old], [ended, new], [ended | {"price_per_gpu_hour": 2.4}, new]):
+        account.use(decoded(prices=records).policy)
+        for _ in range(3):
+            account.advance(a_node(a_sample()), clock.move(1))
+        agent.write(account.take())
+        found.append(findings(tmp_path))
+
+    edited = "a price record that was edited in place, versions under one id: 2026, 2"
+    assert found == [[], [], [edited]]
 
 
 def test_a_torn_file_is_found(agent: SqliteLedger, tmp_path: Path) -> None:
