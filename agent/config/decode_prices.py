@@ -62,7 +62,8 @@ def check_prices(config: Config) -> Iterator[tuple[str, str]]:
     for first, second in islice(_once(clashes), MAX_OVERLAPS_SHOWN):
         problem = (
             f"{first} and {second} hold for the same cards at the same time; "
-            "end one with valid_to before the other begins"
+            "end one with valid_to before the other begins, or let their match differ "
+            "(memory_gb of neighbouring sizes does not: drivers show less than is sold)"
         )
         yield "prices", problem
     if len(clashes) > MAX_OVERLAPS_SHOWN:

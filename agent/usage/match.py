@@ -9,8 +9,9 @@ from agent.samples.device import GpuIdentity
 from agent.samples.reading import Missing
 
 GIBIBYTE = 1 << 30
-_LEAST_SHARE = 0.9
-"""A driver shows less than the name promises: 48 GB of an L40S are 45.0 GiB, 16 of a T4 15.0."""
+_LEAST_SHARE, _MOST_ABOVE = 0.9, 0.5
+"""A driver shows less than the name promises: 48 GB of an L40S are 45.0 GiB, 16 of a T4 15.0.
+None shows more; a size may be rounded from what it shows."""
 
 
 class FormFactor(StrEnum):
@@ -88,8 +89,9 @@ class CardMatch:
             return False
         if self.uuid is not None and self.uuid != other.uuid:
             return False
-        exact = ((self.memory_gb, other.memory_gb), (self.form_factor, other.form_factor))
-        if any(None not in pair and pair[0] != pair[1] for pair in exact):
+        if None not in (forms := {self.form_factor, other.form_factor}) and len(forms) > 1:
+            return False
+        if not _sizes_meet(self.memory_gb, other.memory_gb):
             return False
         globs = [(self.model, other.model), (self.mig_profile, other.mig_profile)]
         globs += [(glob, other.node.get(key)) for key, glob in self.node.items()]
@@ -111,7 +113,21 @@ def _has_memory(card: GpuIdentity, memory_gb: int) -> bool:
     total = card.memory_total_bytes
     if isinstance(total, Missing):
         return False
-    return memory_gb * _LEAST_SHARE <= total / GIBIBYTE <= memory_gb + 1
+    least, most = _sizes(memory_gb)
+    return least <= total / GIBIBYTE <= most
+
+
+def _sizes(memory_gb: int) -> tuple[float, float]:
+    """What a driver may show for a size in a product's name, in GiB."""
+    return memory_gb * _LEAST_SHARE, memory_gb + _MOST_ABOVE
+
+
+def _sizes_meet(first: int | None, second: int | None) -> bool:
+    """Whether a card may show what fits both: 141 and 144 GB are one card to a driver."""
+    if first is None or second is None:
+        return True
+    (least, most), (from_, to) = _sizes(first), _sizes(second)
+    return least <= to and from_ <= most
 
 
 def _has_profile(card: GpuIdentity, glob: str) -> bool:

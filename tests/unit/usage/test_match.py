@@ -45,6 +45,12 @@ def test_form_factor_is_read_from_the_product_name(model: str, form: FormFactor)
         (23_034 << 20, 24, True),  # L4
         (23_034 << 20, 16, False),
         (24_564 << 20, 24, True),  # RTX 4090
+        (10_240 << 20, 12, False),  # RTX 3080, which there is with 10 and with 12
+        (12_288 << 20, 10, False),
+        (22_731 << 20, 24, True),  # A10G
+        (143_771 << 20, 141, True),  # H200
+        (183_359 << 20, 180, True),  # B200
+        (183_359 << 20, 192, True),  # as it is sold
     ],
 )
 def test_memory_is_the_size_in_the_product_name(total_bytes: int, size: int, holds: bool) -> None:
@@ -52,6 +58,19 @@ def test_memory_is_the_size_in_the_product_name(total_bytes: int, size: int, hol
     card = replace(a_card(), memory_total_bytes=total_bytes)
 
     assert CardMatch(model="*", memory_gb=size).matches(card, {}) is holds
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "meet"),
+    [(141, 144, True), (180, 192, True), (94, 96, True), (80, 96, False), (10, 12, False)],
+)
+def test_neighbouring_sizes_meet_where_a_card_can_show_both(one: int, two: int, meet: bool) -> None:
+    """Two records for one card would leave the choice to the order of the file."""
+    first, second = (CardMatch(model="*", memory_gb=size) for size in (one, two))
+    shown = (replace(a_card(), memory_total_bytes=mib << 20) for mib in range(8_192, 200_000, 64))
+
+    assert first.meets(second) is second.meets(first) is meet
+    assert any(first.matches(card, {}) and second.matches(card, {}) for card in shown) is meet
 
 
 def test_memory_that_is_not_known_matches_no_size() -> None:
@@ -95,7 +114,7 @@ parts = st.fixed_dictionaries(
     {},
     optional={
         "model": st.sampled_from(["*", "NVIDIA H100*", "*PCIe", "NVIDIA A?00*", "Tesla T4"]),
-        "memory_gb": st.sampled_from([16, 40, 80]),
+        "memory_gb": st.sampled_from([15, 16, 40, 80]),
         "form_factor": st.sampled_from(list(FormFactor)),
         "mig_profile": st.sampled_from(["1g.10gb", "1g.*", "3g.40gb"]),
         "node": st.sampled_from([{"pool": "a*"}, {"pool": "*b"}, {"pool": "b"}, {"zone": "x"}]),
