@@ -14,15 +14,15 @@ from agent.cli.budgets import DEFAULT_FLEET, fleet_of, outlook
 from agent.cli.serve import DEFAULT_CONFIG
 from agent.config.decode import load_settings
 from agent.ledger.entry import QUANTITY_UNITS, EntryKey
-from agent.ledger.period import HOUR_NS
+from agent.ledger.period import HOUR_NS, HOUR_SECONDS
 from agent.money import units
 from agent.render.report.document import document
 from agent.render.report.page import html
 from agent.render.report.text import as_json, comma_separated, markdown, plain
-from agent.report.build import Report, coverage, parked
+from agent.report.build import Report, coverages, parked
 from agent.report.invoice import Comparison, compare, nanos_of
 from agent.report.period import Period, local_day, period_before, period_of
-from agent.report.tally import DIMENSIONS, Names, Rows, tally
+from agent.report.tally import DIMENSIONS, Names, Rows, Tally, tally
 from agent.runtime.clock import SystemClock
 from agent.storage.reading import LedgerReader, Selection, read_ledgers
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR, NANOSECONDS_PER_SECOND
@@ -86,7 +86,7 @@ def report(  # noqa: PLR0913 - one a command line option
     output: Path | None,
 ) -> int:
     """Say what a period cost, by team, model or more, and what each number rests on."""
-    zone, places = _where(config_path, ledgers, zone_name)
+    zone, places, retired = _where(config_path, ledgers, zone_name)
     now = SystemClock().now().wall_ns // NANOSECONDS_PER_SECOND
     period = _chosen(period_text, zone, now)
     fleet = fleet_of(fleet_path, period)
@@ -94,7 +94,7 @@ def report(  # noqa: PLR0913 - one a command line option
         ahead = outlook(
             reader, period, lambda: _rows(reader, period, zone), fleet, now=now, cluster=cluster
         )
-        made = _reports(reader, period, _names(by), zone, now)
+        made = _reports(reader, period, _names(by), zone, (now, retired))
     made = [replace(each, outlook=ahead) for each in made]
     compared = _compared(made, invoice)
     text = _shown(made, form, compared, datetime.fromtimestamp(now, zone))
@@ -107,12 +107,23 @@ def report(  # noqa: PLR0913 - one a command line option
 
 
 def _reports(
-    reader: LedgerReader, period: Period, by: Names, zone: ZoneInfo, now: int
+    reader: LedgerReader,
+    period: Period,
+    by: Names,
+    zone: ZoneInfo,
+    at: tuple[int, frozenset[str]],
 ) -> list[Report]:
+    """A report for each currency; ``at`` is now, and the cards that the configuration retires."""
     before = period_before(period, zone)
     found = tally(_rows(reader, period, zone), by, zone)
     earlier = tally(_rows(reader, before, zone), by, zone)
-    first_hours, records, reasons = reader.first_hours(), reader.records(), reader.reasons()
+    records, reasons = reader.records(), reader.reasons()
+    (now, gone), cards = at, reader.cards()
+    left = {uuid: cards[uuid].last_hour + HOUR_SECONDS for uuid in gone & cards.keys()}
+    retired = left | reader.retired()
+    covered = coverages(found, period, now=now, known=cards, retired=retired)
+    for currency in covered.keys() - found.keys():  # cards that were expected, and nothing booked
+        found[currency] = Tally(by)
     return [
         Report(
             period=period,
@@ -120,9 +131,7 @@ def _reports(
             currency=currency,
             tally=each,
             earlier=earlier.get(currency),
-            coverage=coverage(
-                each, period, now=now, first_hours=first_hours, retired=reader.retired()
-            ),
+            coverage=covered[currency],
             parked=parked(each),
             records=records,
             reasons=reasons,
@@ -185,7 +194,7 @@ def explain(
     **wanted: str | None,
 ) -> int:
     """Trace a number to the ledger rows it is the sum of."""
-    zone, places = _where(config_path, ledgers, zone_name)
+    zone, places, _ = _where(config_path, ledgers, zone_name)
     now = SystemClock().now().wall_ns // NANOSECONDS_PER_SECOND
     period = _chosen(period_text, zone, now)
     fields = {"card": "uuid", "price": "price_id"}
@@ -233,16 +242,18 @@ def _lines(
 
 def _where(
     config_path: Path | None, ledgers: Sequence[Path], zone_name: str | None
-) -> tuple[ZoneInfo, Sequence[Path]]:
+) -> tuple[ZoneInfo, Sequence[Path], frozenset[str]]:
+    """The zone of the days, the ledgers, and the cards that the configuration retires."""
     path = config_path or Path(DEFAULT_CONFIG)
     settings = load_settings(path) if config_path is not None or path.exists() else None
     places = ledgers or ([settings.state_directory] if settings is not None else [])
     if not places:
         raise click.UsageError("give --ledger or --config: there is no ledger to read")
+    retired = frozenset() if settings is None else settings.policy.retired
     if zone_name is None:
-        return ZoneInfo("UTC") if settings is None else settings.policy.zone, places
+        return ZoneInfo("UTC") if settings is None else settings.policy.zone, places, retired
     try:
-        return ZoneInfo(zone_name), places
+        return ZoneInfo(zone_name), places, retired
     except (KeyError, ValueError, OSError):
         raise click.UsageError(f"{zone_name!r} is not an IANA time zone") from None
 

@@ -1,7 +1,7 @@
 """What a report says beside its sums: coverage, parked power, cost of an hour, shares, changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from agent.ledger.period import HOUR_NS, HOUR_SECONDS
@@ -11,6 +11,24 @@ from agent.report.tally import Card, Group, Names, Tally, busy_ns
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR, NANOSECONDS_PER_SECOND
 from agent.usage.state import CardState
 from agent.usage.team import UNALLOCATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCard:
+    """A card that was ever booked, as all rows of it together tell; hours in UTC seconds."""
+
+    first_hour: int
+    last_hour: int
+    model: str
+    node: str
+    currency: str
+    rented: bool
+    """It was rented at some time, or it is not known to be anybody's own."""
+
+    def after(self, other: "KnownCard") -> "KnownCard":
+        """What two ledgers know of a card that moved from one to the other."""
+        last = max(self, other, key=lambda card: card.last_hour)
+        return replace(last, first_hour=min(self.first_hour, other.first_hour))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,8 @@ class Coverage:
     booked: float
     unpriced: float
     filled: float
+    rented: bool = True
+    """A provider may ask rent for it; False: it is owned."""
 
     @property
     def missing(self) -> float:
@@ -65,12 +85,15 @@ class Report:
 
     @property
     def rows(self) -> list[tuple[Names, Group, int | None]]:
-        """Groups, the dearest first, each with what it cost in the period before."""
-        earlier = {} if self.earlier is None else self.earlier.groups
+        """Groups, the dearest first, each with what it cost in the period before.
+
+        Days do not come again: a report by day has those of its period, without comparison.
+        """
+        before = None if "day" in self.tally.by else self.earlier
+        earlier = {} if before is None else before.groups
         names = self.tally.groups.keys() | earlier.keys()
         rows = [
-            (name, self.tally.groups.get(name, Group()), _before(self.earlier, name))
-            for name in names
+            (name, self.tally.groups.get(name, Group()), _before(before, name)) for name in names
         ]
         return sorted(rows, key=lambda row: (-row[1].money.cost, row[0]))
 
@@ -96,28 +119,62 @@ def coverage(
     period: Period,
     *,
     now: int,
-    first_hours: Mapping[str, int],
+    known: Mapping[str, KnownCard],
     retired: Mapping[str, int],
 ) -> list[Coverage]:
-    """For every card of a tally, from the first hour it was ever booked in until it was retired."""
+    """For every card of a tally or known, from the first hour it was ever booked in until it was retired.
+
+    A card of which nothing is booked in the period is in it when it was expected then.
+    """
     end = min(period.end, now)
-    return [
-        Coverage(
-            uuid=uuid,
-            model=card.model,
-            node=card.node,
-            expected=max(
-                0,
-                min(end, retired.get(uuid, end))
-                - max(period.start, first_hours.get(uuid, period.start)),
-            )
-            / HOUR_SECONDS,
-            booked=sum(card.time_ns.values()) / HOUR_NS,
-            unpriced=card.unpriced_ns / HOUR_NS,
-            filled=card.filled_ns / HOUR_NS,
-        )
-        for uuid, card in sorted(found.cards.items())
-    ]
+    covered: list[Coverage] = []
+    for uuid in sorted(found.cards.keys() | known.keys()):
+        ever, card = known.get(uuid), found.cards.get(uuid)
+        begin = period.start if ever is None else max(period.start, ever.first_hour)
+        expected = max(0, min(end, retired.get(uuid, end)) - begin)
+        if card is None and ever is not None and expected:
+            card = Card(ever.model, ever.node, rented=ever.rented, owned=not ever.rented)
+        if card is not None:
+            covered.append(_coverage(uuid, card, expected))
+    return covered
+
+
+def coverages(
+    found: Mapping[str, Tally],
+    period: Period,
+    *,
+    now: int,
+    known: Mapping[str, KnownCard],
+    retired: Mapping[str, int],
+) -> dict[str, list[Coverage]]:
+    """The coverage of each currency of which cards were booked or expected in the period.
+
+    A card of which nothing is booked in it stands where its last row does.
+    """
+    booked = {uuid for each in found.values() for uuid in each.cards}
+    covered = {}
+    for currency in found.keys() | {card.currency for card in known.values()}:
+        each = found.get(currency, Tally(()))
+        those = {
+            uuid: card
+            for uuid, card in known.items()
+            if uuid in each.cards or (uuid not in booked and card.currency == currency)
+        }
+        covered[currency] = coverage(each, period, now=now, known=those, retired=retired)
+    return {currency: cards for currency, cards in covered.items() if cards}
+
+
+def _coverage(uuid: str, card: Card, expected: int) -> Coverage:
+    return Coverage(
+        uuid=uuid,
+        model=card.model,
+        node=card.node,
+        expected=expected / HOUR_SECONDS,
+        booked=sum(card.time_ns.values()) / HOUR_NS,
+        unpriced=card.unpriced_ns / HOUR_NS,
+        filled=card.filled_ns / HOUR_NS,
+        rented=card.rented or not card.owned,
+    )
 
 
 def parked(found: Tally) -> list[Parked]:

@@ -1,6 +1,7 @@
 """A provider's invoice against the ledger: the difference, and where it can come from."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,7 +10,6 @@ from agent.ledger.entry import Component
 from agent.ledger.period import HOUR_NS
 from agent.money import NANOS_PER_UNIT
 from agent.report.build import Report
-from agent.usage.state import CardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,9 @@ def _reasons(report: Report, rented: int) -> Iterator[Reason]:
     found = report.tally
     rate = _mean_rate(report, rented)
     if rate is not None:
-        unpriced = sum(each.unpriced for each in report.coverage)
-        missing = sum(each.missing for each in report.coverage)
+        cards = [each for each in report.coverage if each.rented]
+        unpriced = sum(each.unpriced for each in cards)
+        missing = sum(each.missing for each in cards)
         yield Reason(
             f"{unpriced:.1f} unpriced GPU-hours, at the mean rate",
             _nanos(rate * Fraction(unpriced)),
@@ -63,11 +64,10 @@ def _reasons(report: Report, rented: int) -> Iterator[Reason]:
         )
     yield Reason(
         "time filled in after the agent was away: the instances may have been stopped",
-        -found.filled,
+        -found.rent.filled,
     )
-    down = found.states.get(CardState.DOWN, 0)
-    yield Reason("cards that were down: the provider may have credited them", -down)
-    for number, nanos in sorted(found.corrections.items()):
+    yield Reason("cards that were down: the provider may have credited them", -found.rent.down)
+    for number, nanos in sorted(found.rent.corrections.items()):
         why = report.reasons.get(number, "without a reason")
         yield Reason(f"correction {number} ({why}), if the invoice is from before it", -nanos)
     tax, discount = _tax_and_discount(report)
@@ -110,14 +110,22 @@ def _nanos(amount: Fraction) -> int:
     return round(amount)
 
 
+_AMOUNT = re.compile(r"-?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?")
+_WITH_A_COMMA = re.compile(r"(-?[0-9.]+),([0-9]+)")
+
+
 def nanos_of(text: str) -> int:
-    """An amount as people write it, ``12,345.67`` or ``12345.67``.
+    """An amount as people write it, ``12,345.67`` or ``12345.67``; a credit note is below zero.
 
     Raises:
-        ValueError: it is no amount.
+        ValueError: it is no such amount; a decimal comma is not guessed at.
     """
-    plain = text.replace(",", "").replace("_", "").strip()
+    plain = text.strip()
     try:
-        return round(Fraction(plain) * NANOS_PER_UNIT)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{text!r} is no amount such as 12345.67") from None
+        if _AMOUNT.fullmatch(plain):
+            return round(Fraction(plain.replace(",", "")) * NANOS_PER_UNIT)
+    except ValueError:  # thousands of digits
+        pass
+    found = _WITH_A_COMMA.fullmatch(plain)
+    meant = f": did you mean {found[1].replace('.', '')}.{found[2]}?" if found else ""
+    raise ValueError(f"{text[:40]!r} is no amount such as 12345.67 or 12,345.67{meant}")

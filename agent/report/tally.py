@@ -54,6 +54,17 @@ class Card:
     paid_energy_mj: int = 0
     unpriced_ns: int = 0
     filled_ns: int = 0
+    rented: bool = False
+    owned: bool = False
+
+
+@dataclass(slots=True)
+class Rent:
+    """The parts of what rented cards cost that their provider may see otherwise, in nanos."""
+
+    filled: int = 0
+    down: int = 0
+    corrections: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
 @dataclass(slots=True)
@@ -80,6 +91,7 @@ class Tally:
     filled: int = 0
     corrections: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     exempt: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    rent: Rent = field(default_factory=Rent)
 
 
 def tally(rows: Rows, by: Names, zone: ZoneInfo) -> dict[str, Tally]:
@@ -131,6 +143,20 @@ def _add_money(
         found.corrections[key.correction] += nanos
     if key.exempt:
         found.exempt[key.exempt] += nanos
+    if key.component == Component.RENTAL:
+        card.rented = True
+        _add_rent(found.rent, key, nanos)
+    elif key.component in {Component.CAPITAL, Component.OPEX}:
+        card.owned = True
+
+
+def _add_rent(rent: Rent, key: EntryKey, nanos: int) -> None:
+    if key.filled:
+        rent.filled += nanos
+    if key.state == CardState.DOWN:
+        rent.down += nanos
+    if key.correction:
+        rent.corrections[key.correction] += nanos
 
 
 def _add_energy(found: Tally, card: Card, key: EntryKey, amounts: tuple[int, int]) -> None:

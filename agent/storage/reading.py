@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import LedgerError
-from agent.ledger.entry import EntryKey, MonthKey
+from agent.ledger.entry import Component, EntryKey, MonthKey
+from agent.report.build import KnownCard
 from agent.storage.upkeep import ledger_file, opened
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.usage.state import CardState
 
 _FIRST = "SELECT uuid, MIN(hour) FROM entry GROUP BY uuid"
+_KINDS = f"""
+SELECT uuid, MIN(hour), MAX(component = '{Component.RENTAL}'),
+  MAX(component IN ('{Component.CAPITAL}', '{Component.OPEX}')) FROM entry GROUP BY uuid
+"""  # noqa: S608 - this package's own constants
+_LAST = "SELECT uuid, MAX(hour), model, currency FROM entry GROUP BY uuid"
+"""SQLite takes the other columns from the row that has the maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,24 @@ class LedgerReader:
         for database in self._ledgers.values():
             for uuid, hour in database.execute(_FIRST):
                 found[uuid] = min(hour, found.get(uuid, hour))
+        return found
+
+    def cards(self) -> dict[str, KnownCard]:
+        """Every card that was ever booked; one that moved is the last ledger's."""
+        found: dict[str, KnownCard] = {}
+        for name, database in self._ledgers.items():
+            kinds = {uuid: kind for uuid, *kind in database.execute(_KINDS)}
+            for uuid, last_hour, model, currency in database.execute(_LAST):
+                first_hour, rented, owned = kinds[uuid]
+                card = KnownCard(
+                    first_hour=first_hour,
+                    last_hour=last_hour,
+                    model=model,
+                    node=name,
+                    currency=currency,
+                    rented=bool(rented or not owned),
+                )
+                found[uuid] = card.after(found.get(uuid, card))
         return found
 
     def retired(self) -> dict[str, int]:

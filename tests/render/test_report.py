@@ -55,7 +55,7 @@ def a_report(*names: str, before: str | None = None) -> Report:
         currency="USD",
         tally=found,
         earlier=next(iter(tally(earlier, ("team",), UTC).values()), None),
-        coverage=coverage(found, period, now=period.end, first_hours={}, retired={}),
+        coverage=coverage(found, period, now=period.end, known={}, retired={}),
         parked=parked(found),
         records={"rented": ['{"price_per_gpu_hour": "1"}']},
         reasons={},

@@ -131,6 +131,41 @@ def test_wrong_use_of_report_is_exit_code_2(
     assert words in err
 
 
+def test_a_month_without_a_row_shows_the_cards_that_were_expected(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """A node that is dark all month is 720 hours missing for each card, until the card is retired."""
+    state = str(tmp_path / "dark")
+    make(tmp_path / "dark", PRICED, COURSES, "2020-10-02T00:00:00")
+    words = ("report", "--ledger", state, "--period", "2020-11")
+
+    _, out, _ = shell.run(*words, "--format", "json")
+    _, table, _ = shell.run(*words)
+    retired = f"currency: USD\nretired_gpus: [{CARD}]\n"
+    _, left, _ = shell.with_config(*words, "--format", "json", config=retired)
+
+    (report,) = json.loads(out)["reports"]
+    assert report["total"]["cost"] == "0.000000000"
+    assert [(c["card"], c["missing_hours"]) for c in report["coverage"]] == [
+        (CARD, 720),
+        (OTHER_CARD, 720),
+    ]
+    assert "Coverage:" in table
+    assert [c["card"] for c in json.loads(left)["reports"][0]["coverage"]] == [OTHER_CARD]
+
+
+def test_invoice_with_a_decimal_comma_is_wrong_use(shell: Shell, state: str) -> None:
+    """Said with what would be right; a credit note is below zero."""
+    words = ("report", "--ledger", state, "--period", "2026-11", "--format", "json", "--invoice")
+
+    code, out, err = shell.run(*words, "12.345,67")
+    _, credit, _ = shell.run(*words, "-12.50")
+
+    assert (code, out) == (2, "")
+    assert "did you mean 12345.67?" in err
+    assert json.loads(credit)["invoice"]["difference"] == "-62.500000000"
+
+
 def test_report_of_nothing_says_so(shell: Shell, state: str) -> None:
     """And compares no invoice with it."""
     code, out, _ = shell.run("report", "--ledger", state, "--period", "2020-01")

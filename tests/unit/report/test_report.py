@@ -11,7 +11,15 @@ from hypothesis import given, strategies as st
 
 from agent.ledger.entry import QUANTITY_UNITS, EntryKey
 from agent.ledger.policy import AccountPolicy
-from agent.report.build import Report, coverage, parked, per_hour, share_unallocated
+from agent.report.build import (
+    KnownCard,
+    Report,
+    coverage,
+    coverages,
+    parked,
+    per_hour,
+    share_unallocated,
+)
 from agent.report.invoice import compare, nanos_of
 from agent.report.period import period_before, period_of
 from agent.report.tally import DIMENSIONS, tally
@@ -20,7 +28,18 @@ from agent.storage.upkeep import retire
 from agent.usage.match import CardMatch
 from agent.usage.state import CardState
 from agent.usage.team import TeamRule
-from tests.builders import CARD, HOUR, OTHER_CARD, SECOND, UTC, a_key, a_policy, a_rental, an_owned
+from tests.builders import (
+    CARD,
+    HOUR,
+    MODEL,
+    OTHER_CARD,
+    SECOND,
+    UTC,
+    a_key,
+    a_policy,
+    a_rental,
+    an_owned,
+)
 from tests.unit.report.ledgers import ACTIVE, HELD, IDLE, Hours, make, of
 
 NOW = 1_800_000_000
@@ -44,7 +63,7 @@ def reported(
                 found,
                 chosen,
                 now=NOW,
-                first_hours=reader.first_hours(),
+                known=reader.cards(),
                 retired=reader.retired(),
             ),
             parked=parked(found),
@@ -60,6 +79,13 @@ def ledger(
     begin: str = "2026-11-02T00:00:00",
 ) -> None:
     make(directory, policy, courses, begin)
+
+
+def known_card(currency: str = "USD", *, rented: bool = True) -> KnownCard:
+    begin = period_of("2026-11", UTC).start
+    return KnownCard(
+        first_hour=begin, last_hour=begin, model=MODEL, node="l", currency=currency, rented=rented
+    )
 
 
 def test_idle_has_the_figures_of_the_example(tmp_path: Path) -> None:
@@ -195,6 +221,73 @@ def test_a_retired_card_is_expected_until_it_left(tmp_path: Path) -> None:
     assert (card.expected, card.missing) == (24, 0)
 
 
+def test_a_card_that_was_dark_all_month_is_missing_all_month(tmp_path: Path) -> None:
+    """Expected since it was booked before, and not retired; a card that left is not."""
+    ledger(
+        tmp_path, {CARD: [of(24, ACTIVE)], OTHER_CARD: [of(24, HELD)]}, begin="2026-10-30T00:00:00"
+    )
+    ledger(tmp_path / "more", {CARD: [of(24, ACTIVE)]}, begin="2026-11-29T00:00:00")
+
+    with read_ledgers([tmp_path, tmp_path / "more"]) as reader:
+        period, cards = period_of("2026-11", UTC), reader.cards()
+        rows = list(reader.rows(Selection(period.start, period.end, period.months)))
+    found = tally(rows, ("team",), UTC)
+    left = {OTHER_CARD: period.start}
+    covered = coverages(found, period, now=NOW, known=cards, retired={})["USD"]
+
+    assert [(each.uuid, each.model, each.missing) for each in covered] == [
+        (CARD, MODEL, 720 - 24),
+        (OTHER_CARD, MODEL, 720),
+    ]
+    (only,) = coverages(found, period, now=NOW, known=cards, retired=left)["USD"]
+    assert only.uuid == CARD
+    assert coverages({}, period, now=period.start, known=cards, retired={}) == {}
+
+
+def test_a_card_without_rows_stands_under_its_own_currency() -> None:
+    """Once, also when another currency has rows in the period."""
+    period = period_of("2026-11", UTC)
+    euros = known_card(currency="EUR")
+    key = a_key(hour=period.start, month="2026-11")._replace(uuid=OTHER_CARD)
+    found = tally([("l", key, (1, HOUR))], ("team",), UTC)
+
+    covered = coverages(
+        found, period, now=NOW, known={CARD: euros, OTHER_CARD: known_card()}, retired={}
+    )
+
+    assert {name: [each.uuid for each in cards] for name, cards in covered.items()} == {
+        "EUR": [CARD],
+        "USD": [OTHER_CARD],
+    }
+
+
+def test_a_card_that_moved_is_known_since_its_first_hour(tmp_path: Path) -> None:
+    """From one node to another: where it was last, and since when it was first."""
+    ledger(tmp_path / "old", {CARD: [of(2, ACTIVE)]}, begin="2026-10-01T00:00:00")
+    ledger(tmp_path / "new", {CARD: [of(2, ACTIVE)]}, a_policy(an_owned()), "2026-11-01T00:00:00")
+
+    with read_ledgers([tmp_path / "old"]) as reader:
+        (old,) = reader.cards().values()
+    with read_ledgers([tmp_path / "new", tmp_path / "old"]) as reader:
+        (card,) = reader.cards().values()
+
+    assert (old.rented, card.rented) == (True, False)
+    assert (card.first_hour, card.node != old.node) == (old.first_hour, True)
+    assert card.last_hour - card.first_hour == 31 * 86_400 + 3_600
+
+
+def test_days_are_not_compared_with_days_of_another_month(tmp_path: Path) -> None:
+    """They do not come again: no rows of October in November, and no change against nothing."""
+    ledger(tmp_path, {CARD: [of(72, ACTIVE)]}, begin="2026-10-30T00:00:00")
+    before = reported(tmp_path, "day,team", "2026-10").tally
+
+    by_day = replace(reported(tmp_path, "day,team"), earlier=before)
+    by_team = replace(reported(tmp_path), earlier=reported(tmp_path, period="2026-10").tally)
+
+    assert [(names, change) for names, _, change in by_day.rows] == [(("2026-11-01", "mine"), None)]
+    assert [(names, change) for names, _, change in by_team.rows] == [(("mine",), 96 * 10**9)]
+
+
 def test_parked_models_show_their_power(tmp_path: Path) -> None:
     """120 W held against 70 W empty: 50 W for ten hours; a rental pays nothing for them."""
     courses = {CARD: [of(10, HELD), of(5, IDLE)], OTHER_CARD: [of(15, HELD)]}
@@ -240,18 +333,81 @@ def test_tax_and_discount_of_the_records_are_reasons(tmp_path: Path) -> None:
     assert found.reasons[0].nanos == found.difference
 
 
+def test_reasons_are_of_rented_cards_alone() -> None:
+    """An owned card's filled, down, corrected and missing time is none of the provider's."""
+    period = period_of("2026-11", UTC)
+    rent = a_key(hour=period.start, month="2026-11")
+    own = rent._replace(uuid=OTHER_CARD, component="capital", price_id="own")
+    rows = [
+        ("l", key._replace(**changes), (units * 10**9, 0 if "correction" in changes else HOUR))
+        for key, times in ((rent, 1), (own, 100))
+        for units, changes in (
+            (20 * times, {"hour": rent.hour}),
+            (5 * times, {"filled": True}),
+            (3 * times, {"state": CardState.DOWN}),
+            (2 * times, {"correction": 1}),
+        )
+    ]
+    (found,) = tally(rows, ("team",), UTC).values()
+    known = {CARD: known_card(), OTHER_CARD: known_card(rented=False)}
+    report = Report(
+        period=period,
+        before=period,
+        currency="USD",
+        tally=found,
+        earlier=None,
+        coverage=coverage(found, period, now=period.start + 24 * 3_600, known=known, retired={}),
+        parked=[],
+        records={},
+        reasons={},
+    )
+
+    told = {reason.what.split(":")[0]: reason.nanos for reason in compare(report, 0).reasons}
+
+    assert told == {
+        "21.0 GPU-hours that are not booked, at the mean rate": 210 * 10**9,
+        "time filled in after the agent was away": -5 * 10**9,
+        "cards that were down": -3 * 10**9,
+        "correction 1 (without a reason), if the invoice is from before it": -2 * 10**9,
+        "cost of owned cards, if the total is of all cards (not counted above)": 3_000 * 10**9,
+    }
+
+
 @pytest.mark.parametrize(
-    ("text", "nanos"), [("12,345.67", 12_345_670_000_000), ("0.000000001", 1), (" 5 ", 5 * 10**9)]
+    ("text", "nanos"),
+    [
+        ("12,345.67", 12_345_670_000_000),
+        ("1,234,567", 1_234_567 * 10**9),
+        ("12345.67", 12_345_670_000_000),
+        ("0.000000001", 1),
+        (" 5 ", 5 * 10**9),
+        ("-1,000.50", -1_000_500_000_000),
+    ],
 )
 def test_amounts_are_read_as_people_write_them(text: str, nanos: int) -> None:
     """Exactly."""
     assert nanos_of(text) == nanos
 
 
-@pytest.mark.parametrize("text", ["", "much", "1/0", "1.2.3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "much", "1/0", "1.2.3", "12,34.5", "1234,567.00", "1e3", "1_000", ".5", "5.", "--1"),
+        *("9" * 5_000, "\u0661\u0662"),
+    ],
+)
 def test_what_is_no_amount_is_said(text: str) -> None:
     """With an example of one."""
-    with pytest.raises(ValueError, match=r"is no amount such as 12345\.67"):
+    with pytest.raises(ValueError, match=r"is no amount such as 12345\.67 or 12,345\.67"):
+        nanos_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("12.345,67", "12345.67"), ("12345,67", "12345.67"), ("1,5", "1.5")]
+)
+def test_a_decimal_comma_is_not_guessed_at(text: str, meant: str) -> None:
+    """It was read as thousands, silently; now it says what would be right."""
+    with pytest.raises(ValueError, match=rf"did you mean {meant}\?"):
         nanos_of(text)
 
 
