@@ -71,6 +71,12 @@ _period = click.option(
 )
 @click.option("--cluster", help="Name of the cluster that the ledgers are of, for its budgets.")
 @click.option("--invoice", help="Total of a provider's invoice, to compare with: 12345.67")
+@click.option(
+    "--share-unallocated",
+    "sharing",
+    type=click.Choice(["even", "proportional"]),
+    help="Also say what teams cost with what nobody holds shared out among them.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Write there; default: print.")
 def report(  # noqa: PLR0913 - one a command line option
     *,
@@ -83,6 +89,7 @@ def report(  # noqa: PLR0913 - one a command line option
     fleet_path: Path | None,
     cluster: str | None,
     invoice: str | None,
+    sharing: str | None,
     output: Path | None,
 ) -> int:
     """Say what a period cost, by team, model or more, and what each number rests on."""
@@ -90,12 +97,15 @@ def report(  # noqa: PLR0913 - one a command line option
     now = SystemClock().now().wall_ns // NANOSECONDS_PER_SECOND
     period = _chosen(period_text, zone, now)
     fleet = fleet_of(fleet_path, period)
+    names = _names(by)
+    if sharing is not None and "team" not in names:
+        raise click.UsageError("--share-unallocated shares among teams: --by must name team")
     with read_ledgers(places) as reader:
         ahead = outlook(
             reader, period, lambda: _rows(reader, period, zone), fleet, now=now, cluster=cluster
         )
-        made = _reports(reader, period, _names(by), zone, (now, retired))
-    made = [replace(each, outlook=ahead) for each in made]
+        made = _reports(reader, period, names, zone, (now, retired))
+    made = [replace(each, outlook=ahead, sharing=sharing) for each in made]
     compared = _compared(made, invoice)
     text = _shown(made, form, compared, datetime.fromtimestamp(now, zone))
     if output is None:

@@ -1,8 +1,10 @@
 """What a report says beside its sums: coverage, parked power, cost of an hour, shares, changes."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 from agent.ledger.period import HOUR_NS, HOUR_SECONDS
 from agent.report.budget import Outlook
@@ -11,6 +13,8 @@ from agent.report.tally import Card, Group, Names, Tally, busy_ns
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR, NANOSECONDS_PER_SECOND
 from agent.usage.state import CardState
 from agent.usage.team import UNALLOCATED
+
+Key = TypeVar("Key", str, Names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,8 @@ class Report:
     """Number of a correction to its reason."""
     outlook: Outlook | None = None
     """Of a calendar month: its budgets and, while it lasts, its forecast."""
+    sharing: str | None = None
+    """How what nobody holds is shared out among the teams, ``even`` or ``proportional``; None: it is not."""
 
     @property
     def rows(self) -> list[tuple[Names, Group, int | None]]:
@@ -96,6 +102,32 @@ class Report:
             (name, self.tally.groups.get(name, Group()), _before(before, name)) for name in names
         ]
         return sorted(rows, key=lambda row: (-row[1].money.cost, row[0]))
+
+    @property
+    def teams(self) -> dict[str, int]:
+        """What each team cost; the report is by team."""
+        place = self.tally.by.index("team")
+        costs: dict[str, int] = defaultdict(int)
+        for names, group in self.tally.groups.items():
+            costs[names[place]] += group.money.cost
+        return dict(costs)
+
+    @property
+    def shared(self) -> dict[Names, int]:
+        """What each group costs with its part of what nobody holds: sums to the total."""
+        if self.sharing is None:
+            return {}
+        place = self.tally.by.index("team")
+        found: dict[Names, int] = {}
+        for team, cost in share_unallocated(self.teams, self.sharing).items():
+            groups = {n: g.money.cost for n, g in self.tally.groups.items() if n[place] == team}
+            own = sum(groups.values())
+            weights = {names: max(0, nanos) for names, nanos in groups.items()}
+            if not any(weights.values()):
+                weights = dict.fromkeys(groups, 1)
+            parts = _split(cost - own, weights)
+            found |= {names: groups[names] + parts[names] for names in groups}
+        return found
 
     @property
     def hours(self) -> Fraction:
@@ -212,15 +244,21 @@ def share_unallocated(
 
     Without a team to give it to it stays where it is.
     """
-    teams = sorted(name for name in costs if name != nobody)
-    weights = {name: 1 if how == "even" else costs[name] for name in teams}
-    whole, rest = sum(weights.values()), costs.get(nobody, 0)
-    if whole <= 0:
+    weights = {
+        name: 1 if how == "even" else nanos for name, nanos in costs.items() if name != nobody
+    }
+    if sum(weights.values()) <= 0:
         return dict(costs)
-    shared, passed, given = {}, 0, 0
-    for name in teams:
+    parts = _split(costs.get(nobody, 0), weights)
+    return {name: costs[name] + part for name, part in parts.items()}
+
+
+def _split(nanos: int, weights: Mapping[Key, int]) -> dict[Key, int]:
+    """An amount in parts by weights, of which some are above 0; the parts sum to it."""
+    whole, passed, given = sum(weights.values()), 0, 0
+    parts = {}
+    for name in sorted(weights):
         passed += weights[name]
-        share = rest * passed // whole - given
-        given += share
-        shared[name] = costs[name] + share
-    return shared
+        parts[name] = nanos * passed // whole - given
+        given += parts[name]
+    return parts

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -90,6 +91,45 @@ def test_comparison_names_what_is_new_and_what_is_gone() -> None:
     rows = {names[0]: (group.money.cost, before) for names, group, before in report.rows}
     assert rows == {"a": (1_000_000_001, 0), "b": (0, 4 * 10**9)}
     assert "-4.00 (-100%)" in plain(document(report))
+
+
+@pytest.mark.parametrize(
+    ("how", "shares"),
+    [("proportional", {"A": 256, "B": 128}), ("even", {"A": 242, "B": 142})],
+)
+def test_what_nobody_holds_is_shared_out_in_every_form(how: str, shares: dict[str, int]) -> None:
+    """84 among A (200) and B (100): a table for people, a column of csv, a member of json."""
+    base = a_key(hour=NOVEMBER, month="2026-11", state="idle")
+    costs = {"A": 200, "B": 100, "unallocated": 84}
+    rows = [("l", base._replace(team=name), (cost * 10**9, HOUR)) for name, cost in costs.items()]
+    (found,) = tally(rows, ("team",), UTC).values()
+    report = replace(a_report("A"), tally=found, sharing=how)
+
+    for text in (
+        plain(document(report)),
+        markdown(document(report)),
+        html([(report, document(report))], made=""),
+    ):
+        assert "By team, with what nobody holds shared out" in text
+        for team, cost in shares.items():
+            cells = [team, f"{costs[team]:.2f}", f"{cost - costs[team]:.2f}", f"{cost:.2f}"]
+            pattern = r"[^\n]*".join(re.escape(cell) for cell in cells)
+            assert re.search(pattern, re.sub(r">\s*<", "><", text))
+    lines = csv.DictReader(io.StringIO(comma_separated([report])))
+    column = {line["team"]: Decimal(line["cost_with_shared_out"]) for line in lines}
+    assert column == {**shares, "unallocated": 0}
+    shared = json.loads(as_json([report]))["reports"][0]["shared_out"]
+    assert shared["how"] == how
+    assert {team: Decimal(cost) for team, cost in shared["teams"].items()} == shares
+
+
+def test_nothing_is_shared_out_unless_asked() -> None:
+    """Forms are as they were."""
+    report = a_report("a", "unallocated")
+
+    assert "shared out" not in plain(document(report))
+    assert "shared" not in comma_separated([report])
+    assert json.loads(as_json([report]))["reports"][0]["shared_out"] is None
 
 
 @pytest.mark.parametrize("name", HOSTILE)

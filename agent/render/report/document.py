@@ -8,7 +8,7 @@ from agent.ledger.period import HOUR_NS
 from agent.money import units
 from agent.render.report.ahead import forecast_of, tables as ahead
 from agent.render.report.table import NO_VALUE, Table, money, share
-from agent.report.build import Report, per_hour
+from agent.report.build import Report, per_hour, share_unallocated
 from agent.report.forecast import Forecast
 from agent.report.invoice import Comparison
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR
@@ -32,6 +32,7 @@ def document(report: Report, invoice: Comparison | None = None) -> Document:
     """All that a report says; tables without rows are left out."""
     tables = [
         _groups(report),
+        _shared(report),
         *([] if invoice is None else [_invoice(invoice)]),
         *ahead(report),
         _states(report),
@@ -91,6 +92,21 @@ def _groups(report: Report) -> Table:
     columns = (*report.tally.by, "GPU-hours", "cost", "share", "of it idle", "change")
     note = "Amounts are rounded for showing; csv and json have all nine decimals."
     return Table(f"By {', '.join(report.tally.by)}", columns, rows, 5, note)
+
+
+def _shared(report: Report) -> Table:
+    rows = []
+    if report.sharing is not None:
+        costs = report.teams
+        after = share_unallocated(costs, report.sharing)
+        rows = [
+            (team or NO_VALUE, money(costs[team]), money(nanos - costs[team]), money(nanos))
+            for team, nanos in sorted(after.items(), key=lambda item: (-item[1], item[0]))
+        ]
+    columns = ("team", "cost", "of what nobody holds", "together")
+    how = "to each team as much" if report.sharing == "even" else "in proportion to their cost"
+    title = "By team, with what nobody holds shared out"
+    return Table(title, columns, rows, 3, f"Shared out {how}; the sum stays the total.")
 
 
 def _invoice(invoice: Comparison) -> Table:

@@ -13,7 +13,7 @@ from agent.render.report.ahead import forecast_of
 from agent.render.report.document import Document
 from agent.render.report.table import Table
 from agent.report.budget import BudgetStatus
-from agent.report.build import Report
+from agent.report.build import Report, share_unallocated
 from agent.report.forecast import Forecast
 from agent.report.invoice import Comparison
 
@@ -77,8 +77,11 @@ def comma_separated(reports: list[Report]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     by = reports[0].tally.by if reports else ()
     sums = ("cost", "idle_cost", "avoidable_idle_cost", "exempt_idle_cost", "cost_before")
-    writer.writerow(("period", "currency", *by, "gpu_hours", *sums))
+    shares = any(report.sharing for report in reports)
+    more = ("cost_with_shared_out",) if shares else ()
+    writer.writerow(("period", "currency", *by, "gpu_hours", *sums, *more))
     for report in reports:
+        shared = report.shared
         for names, group, before in report.rows:
             hours = f"{group.time_ns / HOUR_NS:.6f}" if "component" not in by else ""
             writer.writerow(
@@ -89,6 +92,7 @@ def comma_separated(reports: list[Report]) -> str:
                     hours,
                     *(exact(nanos) for nanos in group.money),
                     "" if before is None else exact(before),
+                    *((exact(shared.get(names, 0)),) if shares else ()),
                 ]
             )
     return stream.getvalue()
@@ -145,6 +149,16 @@ def _json_budget(status: BudgetStatus) -> dict[str, Any]:
     }
 
 
+def _json_shared(report: Report) -> dict[str, Any] | None:
+    if report.sharing is None:
+        return None
+    teams = share_unallocated(report.teams, report.sharing)
+    return {
+        "how": report.sharing,
+        "teams": {team: exact(nanos) for team, nanos in sorted(teams.items())},
+    }
+
+
 def _json(report: Report) -> dict[str, Any]:
     found = report.tally
     return {
@@ -167,6 +181,7 @@ def _json(report: Report) -> dict[str, Any]:
             }
             for names, group, before in report.rows
         ],
+        "shared_out": _json_shared(report),
         "states": {str(state): exact(nanos) for state, nanos in found.states.items()},
         "components": {name: exact(nanos) for name, nanos in found.components.items()},
         "prices": [

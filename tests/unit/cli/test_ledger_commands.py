@@ -1,5 +1,7 @@
 """Commands that read a ledger or work on it."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from agent.ledger.period import month_at
+from agent.usage.match import CardMatch
+from agent.usage.team import TeamRule
 from tests.builders import CARD, OTHER_CARD, SECOND, UTC as UTC_ZONE, a_policy, a_rental
 from tests.unit.cli.test_commands import Shell
-from tests.unit.report.ledgers import ACTIVE, HELD, make, of
+from tests.unit.report.ledgers import ACTIVE, HELD, IDLE, make, of
 
+BEGIN = "2026-11-02T00:00:00"
 PRICED = a_policy(a_rental("2.50", id="hopper"))
 UNPRICED = a_policy(a_rental(model="nothing"))
 COURSES = {CARD: [of(10, ACTIVE)], OTHER_CARD: [of(4, HELD), of(6, ACTIVE)]}
@@ -117,6 +122,7 @@ def test_report_is_written_to_a_file(shell: Shell, state: str, tmp_path: Path) -
         (("--by", "team,team"), "each once"),
         (("--invoice", "much"), "is no amount"),
         (("--timezone", "Mars/Base"), "is not an IANA time zone"),
+        (("--by", "model", "--share-unallocated", "even"), "--by must name team"),
     ],
 )
 def test_wrong_use_of_report_is_exit_code_2(
@@ -152,6 +158,28 @@ def test_a_month_without_a_row_shows_the_cards_that_were_expected(
     ]
     assert "Coverage:" in table
     assert [c["card"] for c in json.loads(left)["reports"][0]["coverage"]] == [OTHER_CARD]
+
+
+def test_what_nobody_holds_is_shared_out_on_request(shell: Shell, tmp_path: Path) -> None:
+    """A team of two cards, one held by nobody else: it bears the idle card too."""
+    policy = a_policy(a_rental("2.00"), teams=[TeamRule("mine", CardMatch(uuid=CARD))])
+    make(tmp_path / "state", policy, {CARD: [of(24, ACTIVE)], OTHER_CARD: [of(24, IDLE)]}, BEGIN)
+    words = (
+        "report",
+        "--ledger",
+        str(tmp_path / "state"),
+        "--period",
+        "2026-11",
+        "--format",
+        "csv",
+    )
+
+    code, out, _ = shell.run(*words, "--share-unallocated", "proportional")
+
+    lines = {row["team"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert code == 0
+    assert lines["mine"]["cost_with_shared_out"] == "96.000000000"
+    assert lines["unallocated"]["cost_with_shared_out"] == "0.000000000"
 
 
 def test_invoice_with_a_decimal_comma_is_wrong_use(shell: Shell, state: str) -> None:

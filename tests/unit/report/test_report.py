@@ -132,6 +132,52 @@ def test_sharing_conserves_the_sum(costs: dict[str, int], rest: int, how: str) -
     assert all(shared[name] >= cost for name, cost in costs.items())
 
 
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["A", "B", "unallocated"]),
+            st.sampled_from(["T4", "L4", "H100"]),
+            st.integers(-100, 10**12),
+        ),
+        min_size=1,
+    ),
+    how=st.sampled_from(["even", "proportional"]),
+)
+def test_shares_of_groups_sum_to_those_of_their_teams(
+    rows: list[tuple[str, str, int]], how: str
+) -> None:
+    """Each model of a team bears its part; nothing appears, nothing is lost."""
+    lines = [
+        ("l", a_key(hour=3_600 * number, team=team)._replace(model=model), (nanos, HOUR))
+        for number, (team, model, nanos) in enumerate(rows)
+    ]
+    (found,) = tally(lines, ("model", "team"), UTC).values()
+    period = period_of("1970-01", UTC)
+    report = Report(
+        period=period,
+        before=period,
+        currency="USD",
+        tally=found,
+        earlier=None,
+        coverage=[],
+        parked=[],
+        records={},
+        reasons={},
+        sharing=how,
+    )
+
+    sums: dict[str, int] = {}
+    for names, nanos in report.shared.items():
+        sums[names[1]] = sums.get(names[1], 0) + nanos
+
+    assert sum(sums.values()) == found.total.cost
+    expected = share_unallocated(report.teams, how)
+    assert {team: sums.get(team, 0) for team in report.teams} == {
+        team: expected.get(team, 0) for team in report.teams
+    }
+    assert replace(report, sharing=None).shared == {}
+
+
 def test_cost_of_a_used_hour_has_the_figures_of_the_example() -> None:
     """1.494032 an hour is 2.490053 for one that is used at 60 % and 5.976128 at 25 %."""
     total = 1_494_032  # millionths
