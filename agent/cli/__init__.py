@@ -10,7 +10,8 @@ import sys
 import click
 
 import agent
-from agent.cli.config import check_config, explain_price
+from agent.cli.config import check_config
+from agent.cli.explain_price import explain_price
 from agent.cli.ledger import inventory, ledger
 from agent.cli.metrics import metrics
 from agent.cli.render import dashboards, rules
