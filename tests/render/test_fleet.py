@@ -47,6 +47,8 @@ def test_a_bare_threshold_gets_the_severity_of_its_height() -> None:
         ({"idle": {"window": "30 m"}}, "idle.window", "not a duration"),
         ({"idle": {"enter": 0.5}}, "idle", "leave must be lower"),
         ({"budgets": [{"name": "a", "amount": 0}]}, "budgets.0.amount", "greater than 0"),
+        ({"budgets": [{"name": "a", "amount": "010"}]}, "budgets.0.amount", "write 10"),
+        ({"budgets": [{"name": "a", "amount": True}]}, "budgets.0.amount", "not true or false"),
         ({"budgets": [{"name": "a", "amount": float("inf")}]}, "budgets.0.amount", "finite"),
         (
             {"budgets": [{"name": "a", "amount": 1, "thresholds": [1, 0.5]}]},
