@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from agent.config.moments import validity_ns
 from agent.config.reference import grid_intensities
 from agent.config.schema import Config
-from agent.config.schema_energy import Electricity
+from agent.config.schema_energy import USUAL_PER_KWH, Electricity
+from agent.config.schema_prices import USUAL_CURRENCIES
 from agent.config.selection import timetable
 from agent.cost.energy import CarbonIntensity, EnergyPrice, Tariff, embodied_nanograms_per_ns
 from agent.cost.rates import HOURS_PER_YEAR
@@ -82,6 +83,8 @@ def check_energy(config: Config) -> Iterator[tuple[str, str]]:
         start_ns, end_ns = validity_ns(record, zone)
         if start_ns >= end_ns:
             yield f"{key}.valid_to", "must be later than valid_from"
+        if config.currency in USUAL_CURRENCIES and not record.unusual:
+            yield from _unusual(key, record)
         for other in config.electricity[:number]:
             from_ns, to_ns = validity_ns(other, zone)
             if other.id == record.id:
@@ -91,6 +94,21 @@ def check_energy(config: Config) -> Iterator[tuple[str, str]]:
     if any(record.kind == "owned" for record in config.prices) and not config.electricity:
         yield "electricity", "is missing: owned cards pay for their energy (tariff and PUE)"
     yield from _check_carbon(config)
+
+
+def _unusual(key: str, record: Electricity) -> Iterator[tuple[str, str]]:
+    low, high = USUAL_PER_KWH
+    prices = {"": record.price_per_kilowatt_hour} | {
+        f".bands[{number}]": band.price_per_kilowatt_hour
+        for number, band in enumerate(record.bands)
+    }
+    for where, price in prices.items():
+        if price and not low <= price <= high:
+            problem = (
+                f"is {price:g} for a kWh, outside {low} to {high}: is it in cents, or for a MWh? "
+                "If it is right, set unusual: true"
+            )
+            yield f"{key}{where}.price_per_kilowatt_hour", problem
 
 
 def _check_carbon(config: Config) -> Iterator[tuple[str, str]]:

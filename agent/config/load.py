@@ -17,6 +17,8 @@ MAX_FILE_BYTES = 1_000_000
 
 _APART = frozenset({"prices", "teams", "idle_exemptions"})
 """Lists whose records can be judged without the faulty ones among them."""
+_NEEDED = frozenset({"currency", "exchange_rates", "electricity"})
+"""Keys without which records would be judged by what is not there."""
 _MERGE = "<<"
 _KINDS = frozenset({"rented", "owned"})
 _PLAINLY = {
@@ -27,8 +29,17 @@ _PLAINLY = {
     "model_type": "must be a mapping of keys",
     "model_attributes_type": "must be a mapping of keys",
     "invalid_key": "a key must be text",
+    "string_type": "must be text: put it in quotes",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("decimal_type", "decimal_parsing"), "must be a number"),
 }
 """What pydantic says for programmers, for people."""
+
+
+_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 
 
 class _Loader(yaml.SafeLoader):
@@ -96,15 +107,21 @@ def _faults_of_the_rest(
 ) -> list[Fault]:
     """What is wrong across records, as far as records that are good by themselves tell."""
     bad: dict[str, set[int]] = {}
+    rest = dict(document)
     for each in error.errors(include_url=False):
         key, number = (*each["loc"], None, None)[:2]
-        if key not in _APART or not isinstance(number, int):
-            return []  # without this key the rest would be judged by what is not there
-        bad.setdefault(str(key), set()).add(number)
+        if key in _NEEDED or not isinstance(key, str):
+            return []
+        if key in _APART and isinstance(number, int):
+            bad.setdefault(key, set()).add(number)
+        else:
+            rest.pop(key, None)  # its default does for judging the others
     kept = {
-        key: [n for n in range(len(document[key])) if n not in gone] for key, gone in bad.items()
+        key: [n for n in range(len(rest[key])) if n not in gone]
+        for key, gone in bad.items()
+        if key in rest
     }
-    rest = document | {key: [document[key][n] for n in numbers] for key, numbers in kept.items()}
+    rest |= {key: [document[key][n] for n in numbers] for key, numbers in kept.items()}
 
     def as_written(key: str) -> str:
         found = re.match(r"(\w+)\[(\d+)\]", key)
@@ -168,14 +185,15 @@ def _problem(error: Any, location: list[Any], model: type[BaseModel]) -> str:
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
         return f"unknown key; {hint}"
-    if kind in _PLAINLY:
-        return _PLAINLY[kind]
     if kind == "string_pattern_mismatch":
         return f"must be: {_description(model, location)} (it is {error['input']!r})"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must", 1)
+    message = _PLAINLY.get(kind, f"{message[:1].lower()}{message[1:]}")
     value = error.get("input")
-    shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{message[:1].lower()}{message[1:]}{shown}"
+    if not isinstance(value, str | int | float | bool) or repr(value) in message:
+        return message
+    comma = ", with a point and not a comma" if _COMMA.fullmatch(str(value)) else ""
+    return f"{message}{comma} (it is {value!r})"
 
 
 def _known_keys(model: type[BaseModel], location: list[Any], kinds: set[str]) -> set[str]:

@@ -21,6 +21,8 @@ from agent.config.keys import (
 
 MAX_PER_KWH = Decimal(10**7)
 """With the largest PUE a card's day of 12 kW stays within 64 bits of 1e-9."""
+USUAL_PER_KWH = (Decimal("0.005"), Decimal(2))
+"""Industry pays 0.07 and households up to 0.40 USD or EUR in 2026; nothing is usual too, for free hours."""
 
 Pue = Annotated[Decimal, Field(ge=1, le=3, decimal_places=MAX_PLACES), NUMBER]
 Grams = Annotated[Decimal, Field(ge=0, le=5_000, decimal_places=MAX_PLACES), NUMBER]
@@ -51,6 +53,10 @@ class Electricity(Model):
     timezone: ZoneName | None = Field(None, description="Zone of its hours; default: the file's")
     holidays: tuple[date, ...] = Field((), description="Dates that bands may treat apart")
     bands: tuple[Band, ...] = Field((), description="Other prices by hour; the first that holds")
+    unusual: bool = Field(
+        default=False,
+        description="true accepts a price outside the usual range of 0.005 to 2 for a kWh",
+    )
     source: str = Field("", max_length=200, description="Where it comes from, for people")
 
     @field_validator("timezone")

@@ -96,14 +96,14 @@ WRONG = [
     (rented("", instead_of="    kind: rented\n"), "prices[0]", "kind is missing: rented or owned"),
     (owned("kind: owned", "kind: leased"), "prices[0]", "must be rented or owned"),
     # types
-    ("listen: 9776\n", "listen", "valid string"),
+    ("listen: 9776\n", "listen", "must be text: put it in quotes (it is 9776)"),
     ("interval_seconds: yes\n", "interval_seconds", "must be a number, not true or false"),
-    ("interval_seconds: fast\n", "interval_seconds", "valid number"),
+    ("interval_seconds: fast\n", "interval_seconds", "must be a number (it is 'fast')"),
     ("interval_seconds: .nan\n", "interval_seconds", "less than or equal to"),
     ("flush_seconds: .inf\n", "flush_seconds", "less than or equal to"),
     ("interval_seconds: 0\n", "interval_seconds", "greater than or equal to 0.1"),
     ("activity: {active_percent: true}\n", "activity.active_percent", "not true or false"),
-    ("activity: {active_percent: 4.5}\n", "activity.active_percent", "valid integer"),
+    ("activity: {active_percent: 4.5}\n", "activity.active_percent", "must be a whole number"),
     ("prices: {a: 1}\n", "prices", "must be a list"),
     ("prices: [x]\n", "prices[0]", "must be a mapping"),
     ("prices: &a [*a]\n", "prices[0]", "must be a mapping"),
@@ -130,18 +130,30 @@ WRONG = [
     (rented("price_per_gpu_hour: .nan", instead_of=PRICE), ".price_per_gpu_hour", "finite"),
     (rented("price_per_gpu_hour: .inf", instead_of=PRICE), ".price_per_gpu_hour", "finite"),
     (rented("price_per_gpu_hour: true", instead_of=PRICE), ".price_per_gpu_hour", "true or false"),
-    (rented("price_per_gpu_hour: two", instead_of=PRICE), ".price_per_gpu_hour", "decimal"),
+    (
+        rented("price_per_gpu_hour: two", instead_of=PRICE),
+        ".price_per_gpu_hour",
+        "must be a number",
+    ),
     (
         rented("price_per_gpu_hour: 010", instead_of=PRICE),
         ".price_per_gpu_hour",
         "leading zero, which can mean octal: write 10 (it is '010')",
     ),
-    (rented("price_per_gpu_hour: 1:30", instead_of=PRICE), ".price_per_gpu_hour", "valid decimal"),
-    (rented("price_per_gpu_hour: 1:30.5", instead_of=PRICE), ".price_per_gpu_hour", "valid decima"),
-    (rented("price_per_gpu_hour: 0x10", instead_of=PRICE), ".price_per_gpu_hour", "valid decimal"),
+    (
+        rented("price_per_gpu_hour: 1:30", instead_of=PRICE),
+        ".price_per_gpu_hour",
+        "must be a number",
+    ),
+    (rented("price_per_gpu_hour: 1:30.5", instead_of=PRICE), ".price_per_gpu_hour", "must be a number"),
+    (
+        rented("price_per_gpu_hour: 0x10", instead_of=PRICE),
+        ".price_per_gpu_hour",
+        "must be a number",
+    ),
     (owned("cards: 8", "cards: 010"), "prices[0].cards", "write 10 (it is '010')"),
     ("interval_seconds: 01\n", "interval_seconds", "write 1 (it is '01')"),
-    ("flush_seconds: 1:30\n", "flush_seconds", "valid number"),
+    ("flush_seconds: 1:30\n", "flush_seconds", "must be a number"),
     (rented("price_per_gpu_hour: 1_825", instead_of=PRICE), ".price_per_gpu_hour", "a month"),
     (rented("price_per_gpu_hour: 250", instead_of=PRICE), ".price_per_gpu_hour", "in cents"),
     (rented('price_per_gpu_hour: "1e99999"', instead_of=PRICE), ".price_per_gpu_hour", "less than"),
@@ -374,3 +386,49 @@ def test_every_fault_between_records_is_named_at_once(tmp_path: Path) -> None:
         "prices[1].currency",
         "prices[1].price_per_gpu_hour",
     }
+
+
+def test_a_fault_in_one_key_hides_none_between_others(tmp_path: Path) -> None:
+    """A wrong zone, and two records that one would find only after it."""
+    text = """
+timezone: Berlin
+prices:
+  - {id: a, kind: rented, match: {model: "NVIDIA H100*"}, price_per_gpu_hour: 250}
+  - {id: a, kind: rented, match: {model: "NVIDIA H200*"}, price_per_gpu_hour: "2,50"}
+  - {id: a, kind: rented, match: {model: "NVIDIA H200*"}, price_per_gpu_hour: 2.50}
+"""
+    found = faults(tmp_path, usd(text))
+
+    assert [key for key, _ in found] == [
+        "timezone",
+        "prices[1].price_per_gpu_hour",
+        "prices[0].price_per_gpu_hour",
+        "prices[2].id",
+    ]
+    assert found[1][1] == "must be a number, with a point and not a comma (it is '2,50')"
+    assert found[0][1].count("Berlin'") == 1
+
+
+@pytest.mark.parametrize(
+    ("tariff", "keys"),
+    [
+        ("price_per_kilowatt_hour: 12", ["electricity[0].price_per_kilowatt_hour"]),
+        ("price_per_kilowatt_hour: 12, unusual: true", []),
+        ("price_per_kilowatt_hour: 0", []),
+        (
+            "price_per_kilowatt_hour: 0.1, bands: [{name: peak, price_per_kilowatt_hour: 0.001}]",
+            ["electricity[0].bands[0].price_per_kilowatt_hour"],
+        ),
+    ],
+)
+def test_a_kilowatt_hour_in_cents_is_noticed(tmp_path: Path, tariff: str, keys: list[str]) -> None:
+    """Outside of what anybody pays; free hours are real."""
+    path = tmp_path / "config.yaml"
+    path.write_text(usd(f"electricity: [{{pue: 1.2, {tariff}}}]\n"))
+
+    if keys:
+        found = faults_of(path)
+        assert [key for key, _ in found] == keys
+        assert "is it in cents" in found[0][1]
+    else:
+        load_settings(path)
