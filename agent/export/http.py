@@ -1,5 +1,6 @@
 """The HTTP endpoint: the address, and what it answers from the current view."""
 
+import errno
 import socket
 
 from starlette.applications import Starlette
@@ -36,7 +37,9 @@ def application(views: ViewProvider, clock: Clock) -> Starlette:
 
     async def ready(_: Request) -> Response:
         view, problem = _fresh(views, clock)
-        return PlainTextResponse("ready\n") if view else PlainTextResponse(problem, status_code=503)
+        if view is not None and not view.settled:
+            problem = "not ready: the driver has not answered yet\n"
+        return PlainTextResponse(problem or "ready\n", status_code=503 if problem else 200)
 
     return Starlette(
         routes=[
@@ -70,7 +73,20 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         channel.bind((host, port))
         channel.listen()  # until then another process may bind the same address
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: what can be no host name
         channel.close()
-        raise GpufinError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        why = error.strerror if isinstance(error, OSError) else "this is no host name"
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            why = f"{why}; choose another with --listen HOST:PORT or the key listen"
+        raise GpufinError(f"cannot listen on {_written(host, port)}: {why}") from error
     return channel
+
+
+def address_of(channel: socket.socket) -> str:
+    """Where it really listens, as it stands in a URL."""
+    host, port, *_ = channel.getsockname()
+    return _written(host, port)
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,6 +1,7 @@
 """The server under the endpoint: a thread of its own, bounded in connections, quiet when unasked."""
 
 import asyncio
+import logging
 import socket
 import threading
 from contextlib import suppress
@@ -11,12 +12,19 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+log = logging.getLogger(__name__)
+
 MAX_CONNECTIONS = 128
-"""One more, and the idlest is closed: clients that never ask must not keep a scrape out."""
+"""One more, and the least useful is cut off: clients that never ask, or never read what they asked for,
+must not keep a scrape out."""
+BACKLOG = 128
+"""So many are accepted at once before the first of them counts as a connection."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than the scrape interval of most, so that Prometheus keeps its connection."""
 SHUTDOWN_SECONDS = 2
 CHORES_SECONDS = 1.0
+TELL_SECONDS = 60.0
+"""Between two log lines about connections that could not be accepted."""
 
 
 class _Connection(H11Protocol):
@@ -28,23 +36,61 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
-        if len(self.connections) <= MAX_CONNECTIONS:
-            return
-        idle = [
+        others = [
             other
             for other in self.connections
-            if isinstance(other, _Connection) and other is not self and other.is_idle
+            if isinstance(other, _Connection)
+            and other is not self
+            and not other.transport.is_closing()
         ]
-        if idle:  # those that never asked anything first, then the oldest
-            min(idle, key=lambda other: (other.last is not None, other.number)).shutdown()
+        if len(others) >= MAX_CONNECTIONS:
+            # Closing in order would wait until what was written is read, which it may never be.
+            min(others, key=lambda other: (other.worth, other.number)).transport.abort()
+
+    def shutdown(self) -> None:
+        """End in order, but wait for nobody who does not read."""
+        if self.is_stalled:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     @property
     def last(self) -> RequestResponseCycle | None:
         return self.cycle  # declared otherwise, but None until there is a request
 
     @property
-    def is_idle(self) -> bool:
-        return self.last is None or self.last.response_complete
+    def is_stalled(self) -> bool:
+        return self.transport.get_write_buffer_size() > 0
+
+    @property
+    def worth(self) -> int:
+        """Least: never asked anything; then what does not read, what waits, what is being answered."""
+        if self.last is None:
+            return 0
+        if self.is_stalled:
+            return 1
+        return 2 if self.last.response_complete else 3
+
+
+class _Complaints:
+    """Tells errors of the event loop once a minute, with their number: accepting fails in bursts."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._told = float("-inf")
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception handler of asyncio."""
+        if "accept" not in str(context.get("message")):
+            loop.default_exception_handler(context)
+            return
+        self._count += 1
+        if loop.time() - self._told >= TELL_SECONDS:
+            log.error(
+                "connections cannot be accepted (%d attempts since the last line like this): %s",
+                *(self._count, context.get("exception")),
+            )
+            self._count, self._told = 0, loop.time()
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +104,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Once a second uvicorn's own chores (the Date header), until told to end."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_Complaints())
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._end.wait(), CHORES_SECONDS)
@@ -65,7 +112,7 @@ class _Server(uvicorn.Server):
     def end(self) -> None:
         """End the loop at once; called from another thread."""
         self.should_exit = True
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end.set)
 
 
@@ -74,10 +121,14 @@ class HttpServer:
 
     def __init__(self, app: Starlette, channel: socket.socket) -> None:
         self._channel = channel
+        # A line for each request that is none would let every stranger fill the log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = _Server(
             uvicorn.Config(
                 app,
                 http=_Connection,
+                loop="asyncio",
+                backlog=BACKLOG,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -1,7 +1,8 @@
 """How the agent itself is doing: driver, collectors, ticks, ledger, CPU and memory."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 from prometheus_client.core import Metric
@@ -70,8 +71,20 @@ def _collectors(view: View) -> Iterator[Metric]:
 def collect_process(process: psutil.Process) -> Iterator[Metric]:
     """CPU and memory of this process, read when a page is made."""
     with process.oneshot():
-        times = process.cpu_times()
-        yield from single("process_cpu_seconds_total", times.user + times.system)
-        yield from single("process_resident_memory_bytes", process.memory_info().rss)
-        yield from single("process_start_time_seconds", process.create_time())
-        yield from single("process_open_fds", process.num_fds())
+        for name, read in _PROCESS:
+            # Reading /proc takes a file descriptor, and there may be none: then these are missing.
+            with suppress(OSError, psutil.Error):
+                yield from single(name, read(process))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+_PROCESS: tuple[tuple[str, Callable[[psutil.Process], float]], ...] = (
+    ("process_cpu_seconds_total", _cpu_seconds),
+    ("process_resident_memory_bytes", lambda process: process.memory_info().rss),
+    ("process_start_time_seconds", lambda process: process.create_time()),
+    ("process_open_fds", lambda process: process.num_fds()),
+)

@@ -1,6 +1,9 @@
 """The HTTP endpoint on a real socket."""
 
+import asyncio
+import errno
 import http.client
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -10,8 +13,8 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import GpufinError
-from agent.export.http import application, listen
-from agent.export.server import MAX_CONNECTIONS, HttpServer
+from agent.export.http import address_of, application, listen
+from agent.export.server import MAX_CONNECTIONS, HttpServer, _Complaints
 from agent.ports import Clock, ViewProvider
 from agent.samples.instant import Instant
 from agent.view import View
@@ -39,8 +42,8 @@ class StillClock(Clock):
 class Site:
     """A served application, and requests to it."""
 
-    def __init__(self, port: int, views: Views, clock: StillClock) -> None:
-        self.port, self.views, self.clock = port, views, clock
+    def __init__(self, server: HttpServer, port: int, views: Views, clock: StillClock) -> None:
+        self.server, self.port, self.views, self.clock = server, port, views, clock
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
         """Status, body, content type."""
@@ -61,7 +64,7 @@ def serving(picture: View | None) -> Iterator[Site]:
     server = HttpServer(application(views, clock), channel)
     server.start()
     try:
-        yield Site(port, views, clock)
+        yield Site(server, port, views, clock)
     finally:
         server.stop()
 
@@ -92,6 +95,13 @@ def test_ready_means_fresh(site: Site) -> None:
     assert site.get("/-/ready")[:2] == (503, "not ready: the last tick is too old\n")
     assert site.get("/metrics")[0] == 503  # the last value is no present one
     assert site.get("/-/healthy")[0] == 200
+
+
+def test_ready_means_that_the_driver_has_answered(site: Site) -> None:
+    """While it hangs in its first call nothing was ever read; the metrics say so themselves."""
+    site.views.picture = replace(rich(), settled=False)
+    assert site.get("/-/ready")[:2] == (503, "not ready: the driver has not answered yet\n")
+    assert site.get("/metrics")[0] == 200
 
 
 def test_both_formats_are_served_by_accept(site: Site) -> None:
@@ -154,10 +164,75 @@ def test_idle_clients_do_not_keep_scrapes_out(site: Site) -> None:
             idle[-1].recv(1)
 
 
+def test_clients_that_never_read_do_not_keep_scrapes_out_nor_stay() -> None:
+    """Each asks for more than fits into the buffers; there is a bound to them, and the end is quick."""
+    asked = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 200
+    with ExitStack() as stack, serving(rich()) as site:
+        for _ in range(MAX_CONNECTIONS + 30):
+            channel = stack.enter_context(socket.socket())
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+            channel.settimeout(5)
+            channel.connect((LOOPBACK, site.port))
+            channel.sendall(asked)
+        connections = site.server._server.server_state.connections
+        deadline = time.monotonic() + 20
+        while not all(each.transport.get_write_buffer_size() for each in list(connections)):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert len(connections) == MAX_CONNECTIONS
+        assert site.get("/metrics")[0] == 200
+        assert len(connections) <= MAX_CONNECTIONS
+        started = time.monotonic()
+        site.server.stop()
+        assert time.monotonic() - started < 1
+
+
+def test_what_is_no_request_fills_no_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger with a port scanner is answered, not written down."""
+    for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"\0\r\n\r\n", b"GET\r\n\r\n"):
+        with socket.create_connection((LOOPBACK, site.port), timeout=5) as channel:
+            channel.sendall(nonsense + b"\r\n\r\n")
+            assert channel.recv(100).startswith(b"HTTP/1.1 400")
+    assert caplog.messages == []
+
+
+def test_a_burst_of_refused_connections_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Asyncio reports each attempt; other errors of the loop keep their own report."""
+    complaints, loop = _Complaints(), asyncio.new_event_loop()
+    error = OSError(errno.EMFILE, "Too many open files")
+    message = "socket.accept() out of system resource"
+    for _ in range(1_000):
+        complaints(loop, {"message": message, "exception": error})
+    complaints(loop, {"message": "something else"})
+    loop.close()
+    assert [text[:60] for text in caplog.messages] == [
+        "connections cannot be accepted (1 attempts since the last li",
+        "something else",
+    ]
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_address_is_the_real_one_as_urls_have_it(host: str, shown: str) -> None:
+    """Port 0 is any free one: which, is what a person needs to know."""
+    with listen(host, 0) as channel:
+        assert address_of(channel) == f"{shown}:{channel.getsockname()[1]}"
+        with pytest.raises(GpufinError, match=re.escape(f"listen on {address_of(channel)}: ")):
+            listen(host, channel.getsockname()[1])
+
+
+def test_a_host_name_that_can_be_none_is_told() -> None:
+    """The resolver's own error is no sentence."""
+    with pytest.raises(GpufinError, match=r"cannot listen on ü\.\.b:1: this is no host name"):
+        listen("ü..b", 1)
+
+
 def test_an_address_in_use_is_told_before_anything_is_served() -> None:
     """Also when the other one has not begun to serve."""
     first = listen(LOOPBACK, 0)
-    with first, pytest.raises(GpufinError, match=r"cannot listen on 127\.0\.0\.1:.*in use"):
+    with (
+        first,
+        pytest.raises(GpufinError, match=r"cannot listen on 127\.0\.0\.1:.*in use; choose another"),
+    ):
         listen(LOOPBACK, first.getsockname()[1])
 
 

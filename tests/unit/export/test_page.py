@@ -1,11 +1,14 @@
 """The metrics page: formats, contract with the catalog, rendered once."""
 
+import errno
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NoReturn
 
+import psutil
 import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
@@ -99,6 +102,31 @@ def test_a_page_is_rendered_once_for_a_view_and_format() -> None:
     assert page.render(picture, PROMETHEUS)[0] is page.render(picture, OPEN_METRICS)[0]
     assert page.render(picture, "")[0] is first
     assert page.render(replace(picture, pending_entries=4), "")[0] != first
+
+
+def test_a_view_is_known_by_itself_not_by_what_it_says() -> None:
+    """Comparing two pictures of many cards at each scrape would cost more than it saves."""
+    page, picture = MetricsPage(), rich()
+    first, _ = page.render(picture, "")
+    assert page.render(replace(picture), "")[0] is not first
+
+
+def test_a_process_without_a_free_descriptor_still_has_its_page() -> None:
+    """What cannot be read of the process itself is missing, like any other reading."""
+
+    class Exhausted(psutil.Process):
+        def create_time(self) -> NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        def num_fds(self) -> NoReturn:
+            raise psutil.AccessDenied
+
+    page = MetricsPage()
+    page._process = Exhausted()
+    names = {family.name for family in parse_text(page.render(rich(), "")[0].decode())}
+    assert {"process_cpu_seconds", "process_resident_memory_bytes"} <= names
+    assert not names & {"process_start_time_seconds", "process_open_fds"}
+    assert "gpufin_gpu_state" in names
 
 
 def test_promtool_has_nothing_to_say() -> None:
