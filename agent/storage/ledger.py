@@ -79,6 +79,8 @@ class SqliteLedger(LedgerStore):
         self._database: sqlite3.Connection | None = None
         self._ledger_id = ""
         self._seen = _NEVER
+        self._opened: tuple[int, int] | None = None
+        """Device and inode of the file that was opened last."""
         try:
             self._seen = _data_version(self._open())
         except (NewerSchemaError, sqlite3.Error, OSError) as error:
@@ -102,6 +104,7 @@ class SqliteLedger(LedgerStore):
 
     def write(self, batch: Batch) -> None:
         """See ``LedgerStore``."""
+        self._leave_what_is_gone()
         try:
             database = self._database or self._open()
             with transaction(database):
@@ -139,12 +142,39 @@ class SqliteLedger(LedgerStore):
     def _let_go(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
+
+    def _leave_what_is_gone(self) -> None:
+        """Close a file whose name was removed or given to another: what is written there is lost.
+
+        Raises:
+            LedgerError: it was; or its directory is not there, which is not made anew: it may be a
+                file system that is not mounted now.
+        """
+        if self._database is not None and _inode(self._path) != self._opened:
+            self.close()
+            self._database, self._seen = None, _NEVER
+            raise LedgerError(
+                f"{self._path}: was removed or replaced while the agent ran. What it held comes back "
+                "from a backup only; a new ledger begins as soon as its directory is there"
+            )
+        if self._database is None and self._opened is not None and not self._path.parent.is_dir():
+            raise LedgerError(f"{self._path.parent}: is not there any more")
 
     def _open(self) -> sqlite3.Connection:
         if self._lock is None:
             self._lock = lock(self._path.parent)
         self._database, self._ledger_id = open_ledger(self._path, self._owner)
+        self._opened = _inode(self._path)
         return self._database
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:

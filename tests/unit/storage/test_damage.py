@@ -5,6 +5,7 @@ Measuring goes on, it is said, and nothing that was booked is lost.
 
 import errno
 import logging
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -242,3 +243,42 @@ def test_price_records_are_kept_by_id_and_content(tmp_path: Path) -> None:
             store.write(replace(empty, prices={"h100": record}))
 
         assert store.recover().price_digests == {"h100": {"a", "b"}}
+
+
+def test_ledger_whose_directory_is_removed_is_said_to_be_lost(tmp_path: Path) -> None:
+    """Writing on into a file without a name would look well until the next start."""
+    directory = tmp_path / "state"
+    first = written(directory)
+    with closing(opened(directory)) as store:
+        shutil.rmtree(directory)
+        with pytest.raises(LedgerError, match="was removed or replaced while the agent ran"):
+            store.write(batch(2))
+        with pytest.raises(LedgerError, match="is not there any more"):
+            store.write(batch(2))
+        assert not directory.exists()  # it may be a mount point: nothing is put in its place
+
+        directory.mkdir()
+        store.write(batch(2))
+        news = store.news()
+
+    assert news is not None
+    assert news.ledger_id != first
+    assert nanos_of(directory / FILE_NAME) == ROWS
+
+
+def test_ledger_that_is_replaced_is_left_and_its_successor_is_news(tmp_path: Path) -> None:
+    """As when a backup is put in its place beside the running agent."""
+    first = written(tmp_path / "backup")
+    written(tmp_path / "state")
+    with closing(opened(tmp_path / "state")) as store:
+        for suffix in ("-wal", "-shm"):
+            (tmp_path / "state" / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+        (tmp_path / "backup" / FILE_NAME).replace(tmp_path / "state" / FILE_NAME)
+        with pytest.raises(LedgerError, match="was removed or replaced"):
+            store.write(batch(2))
+        store.write(batch(2))
+        news = store.news()
+
+    assert news is not None
+    assert news.ledger_id == first
+    assert nanos_of(tmp_path / "state" / FILE_NAME) == 2 * ROWS
