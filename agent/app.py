@@ -1,6 +1,5 @@
 """The composition root: the one place where concrete parts are made and wired together."""
 
-import gc
 import logging
 import os
 import threading
@@ -10,23 +9,39 @@ from pathlib import Path
 
 from agent.config.decode import Settings
 from agent.config.reference import STALE_DAYS
+from agent.devices.nvml.errors import (
+    DRIVER_NOT_LOADED,
+    LIB_RM_VERSION_MISMATCH,
+    LIBRARY_NOT_FOUND,
+)
 from agent.devices.nvml.source import NvmlSource
 from agent.devices.simulated.node import SimulatedNode, demo_cards
 from agent.devices.simulated.source import SimulatedSource
-from agent.errors import EXIT_FAILURE, EXIT_TRY_AGAIN, GpufinError, TryAgain
-from agent.export.http import application, listen
+from agent.errors import (
+    EXIT_FAILURE,
+    EXIT_TRY_AGAIN,
+    ConfigError,
+    DriverError,
+    Fault,
+    GpufinError,
+    TryAgain,
+)
+from agent.export.http import address_of, application, listen
 from agent.export.server import HttpServer
 from agent.ledger.account import Account
 from agent.ports import Clock, DeviceSource
 from agent.runtime import lifecycle
+from agent.runtime.announce import Announcer
+from agent.runtime.ask import ask
 from agent.runtime.carbon import IntensityFile
 from agent.runtime.clock import SystemClock
 from agent.runtime.flush import Flusher
 from agent.runtime.health import Health
-from agent.runtime.host import this_host
+from agent.runtime.host import clock_synchronized, this_host
 from agent.runtime.jobs import Job, Jobs
 from agent.runtime.notify import Notifier
-from agent.runtime.picture import Facts, Published, status_line
+from agent.runtime.picture import Facts, Published
+from agent.runtime.prices import PriceWatch
 from agent.runtime.reader import Reader
 from agent.runtime.reload import Reloader
 from agent.runtime.shift import Deadlines
@@ -34,20 +49,23 @@ from agent.runtime.tick import Ticker
 from agent.samples.device import GpuIdentity
 from agent.storage.ledger import SqliteLedger, remembered_gpus
 from agent.units import NANOSECONDS_PER_SECOND
-from agent.view import View
 
 log = logging.getLogger(__name__)
 
 STALE_INTERVALS = 5
 """After so many intervals without a tick the picture is stale."""
-STATUS_EVERY_NS = 30 * NANOSECONDS_PER_SECOND
 PRICE_CHECK_SECONDS = 60.0
 CLOCK_CHECK_SECONDS = 10.0
 CONFIG_CHECK_SECONDS = 10.0
 CARBON_CHECK_SECONDS = 60.0
-STALE_SECONDS = STALE_DAYS * 86_400
 NEED_RESTART = ("source", "host", "port", "state_directory", "interval_ns", "flush_ns")
 """Settings that a running process keeps, whatever the file says."""
+WHY_NO_DRIVER = {
+    LIBRARY_NOT_FOUND: "no NVIDIA driver is installed: there is no libnvidia-ml.so.1",
+    DRIVER_NOT_LOADED: "the NVIDIA driver is installed and not loaded",
+    LIB_RM_VERSION_MISMATCH: "the NVIDIA driver was updated and not loaded anew: reboot",
+}
+"""By NVML code, for people; other errors are rare enough to be shown as they are."""
 
 
 def source_of(settings: Settings, clock: Clock, node: SimulatedNode | None = None) -> DeviceSource:
@@ -62,26 +80,21 @@ def source_of(settings: Settings, clock: Clock, node: SimulatedNode | None = Non
 
 def driver_answers() -> tuple[bool, str]:
     """Whether an NVIDIA driver answers on this machine, and what it or its absence says."""
-    source = NvmlSource(SystemClock())
     try:
-        inventory = source.open()
-    except GpufinError as error:
-        return False, str(error)
-    finally:
-        source.close()
+        inventory = ask(NvmlSource(SystemClock()))
+    except DriverError as error:
+        return False, WHY_NO_DRIVER.get(error.code or 0, f"the NVIDIA driver: {error}")
     return True, f"driver {inventory.driver_version}, {len(inventory.gpus)} cards"
 
 
 def known_gpus(settings: Settings, state_directory: Path | None) -> list[GpuIdentity]:
     """The cards the driver lists, or else those the ledger remembers."""
-    source = NvmlSource(SystemClock())
     try:
-        return list(source.open().gpus)
-    except GpufinError:
-        directory = state_directory or settings.state_directory
-        return remembered_gpus(directory)
-    finally:
-        source.close()
+        return list(ask(NvmlSource(SystemClock())).gpus)
+    except DriverError as error:
+        if error.code is None:
+            log.warning("the NVIDIA driver: %s; these cards are those of the ledger", error)
+        return remembered_gpus(state_directory or settings.state_directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,7 @@ class Agent:
         """
         self._settings = settings
         self._clock = clock
+        self._origin = origin
         self._notifier = Notifier(os.environ)
         self._channel = listen(settings.host, settings.port)
         try:
@@ -121,14 +135,12 @@ class Agent:
         except GpufinError:
             self._channel.close()
             raise
-        now = clock.now()
         recovered = self._store.recover()
         self._account = Account(settings.policy, recovered, this_host())
         self._book_lock = threading.Lock()
         self._health = Health()
         self._published = Published()
-        interval_ns = settings.interval_ns
-        self._reader = Reader(source, clock, Deadlines.of_interval(interval_ns))
+        self._reader = Reader(source, clock, Deadlines.of_interval(settings.interval_ns))
         self._flusher = Flusher(
             clock=clock,
             account=self._account,
@@ -138,9 +150,12 @@ class Agent:
         )
         self._intensity_file = IntensityFile(clock)
         self._reloader: Reloader[Settings] = Reloader(origin.path, origin.load, self._use, clock)
+        self._prices = PriceWatch(
+            self._published, recovered.price_digests, stale_days=STALE_DAYS
+        )
         self._jobs = Jobs(
             (
-                Job("prices", PRICE_CHECK_SECONDS, self._check_prices),
+                Job("prices", PRICE_CHECK_SECONDS, self._prices.check),
                 Job("clock", CLOCK_CHECK_SECONDS, self._check_clock),
                 Job("config", CONFIG_CHECK_SECONDS, self._reloader.poll),
                 Job("carbon", CARBON_CHECK_SECONDS, self._read_carbon),
@@ -148,66 +163,58 @@ class Agent:
             clock,
             self._health,
         )
-        self._ticker = Ticker(
-            clock=clock,
+        self._ticker = self._make_ticker(source.kind)
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._failure = lifecycle.Failure()
+
+    def _make_ticker(self, source_kind: str) -> Ticker:
+        interval_ns = self._settings.interval_ns
+        # A missing price is told with the first picture, not a minute later.
+        announcer = Announcer(self._notifier, on_ready=lambda: self._jobs.begin("prices"))
+        return Ticker(
+            clock=self._clock,
             reader=self._reader,
             account=self._account,
             book_lock=self._book_lock,
             published=self._published,
             health=self._health,
             facts=Facts(
-                source=source.kind,
-                started_wall_ns=now.wall_ns,
+                source=source_kind,
+                started_wall_ns=self._clock.now().wall_ns,
                 stale_after_ns=STALE_INTERVALS * interval_ns,
             ),
             interval_ns=interval_ns,
             config_health=lambda: self._reloader.health,
-            on_turn=self._on_turn,
+            on_turn=announcer.turn,
             on_clock_step=self._jobs.replan,
         )
-        self._stop = threading.Event()
-        self._failure = lifecycle.Failure()
-        self._ready = False
-        self._told_ns = 0
-        self._unpriced: frozenset[str] = frozenset()
-        self._price_digests = recovered.price_digests
-        self._doubted: set[str] = set()
 
     def run(self) -> int:
         """Run until a signal or a failure; returns the exit code."""
         lifecycle.block_signals()
         server = HttpServer(application(self._published, self._clock), self._channel)
         server.start()
-        flush = self._thread(
-            "flush", lambda: self._flusher.run(self._stop, self._settings.flush_ns)
-        )
-        tick = self._thread("tick", lambda: self._ticker.run(self._stop))
+        flush_ns = self._settings.flush_ns
+        flush = self._failure.thread("flush", lambda: self._flusher.run(self._stop, flush_ns))
+        tick = self._failure.thread("tick", lambda: self._ticker.run(self._stop))
+        self._failure.thread("reload", lambda: self._reloader.run(self._reload))
         self._jobs.start()
-        log.info("listening on http://%s:%d", self._settings.host, self._settings.port)
-        while (woken := lifecycle.wait()) is lifecycle.Woken.RELOAD:
-            self._reloader.reload()
+        log.info("listening on http://%s", address_of(self._channel))
+        # This thread waits for signals and touches nothing that could hang: they are always heard.
+        while (woken := lifecycle.wait(self._failure)) is lifecycle.Woken.RELOAD:
+            self._reload.set()
         self._notifier.stopping()
         self._stop.set()
         self._jobs.stop()
         tick.join(2 * self._settings.interval_ns / NANOSECONDS_PER_SECOND)
         flush.join(10)
         if not flush.is_alive():  # what the last turn booked beside the flush thread's last write
-            self._flusher.flush()
+            self._flusher.last_flush()
         self._reader.stop()
         server.stop()
         self._store.close()
         return self._exit_code(woken)
-
-    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        def guarded() -> None:
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001 - whatever ends a thread ends the agent
-                self._failure.set(error)
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        return thread
 
     def _exit_code(self, woken: lifecycle.Woken) -> int:
         error = self._failure.error
@@ -220,39 +227,34 @@ class Agent:
         log.critical("the agent failed: this is a defect", exc_info=error)
         return EXIT_FAILURE
 
-    def _on_turn(self, view: View) -> None:
-        now_ns = view.at.boottime_ns
-        self._notifier.alive(now_ns)
-        if not self._ready:
-            if view.settled:  # cards were read, or that there is no driver is established
-                self._ready = True
-                # What start-up made lives for ever: a full collection need not walk it any more, which
-                # would hold up a tick or a scrape by ten milliseconds.
-                gc.collect()
-                gc.freeze()
-                self._told_ns = now_ns
-                log.info("%s", status_line(view))
-                self._notifier.ready(status_line(view))
-        elif now_ns - self._told_ns >= STATUS_EVERY_NS:
-            self._told_ns = now_ns
-            self._notifier.status(status_line(view))
-
     def _use(self, settings: Settings) -> None:
-        """Go on with other settings, as far as a running process can."""
+        """Go on with other settings, as far as a running process can.
+
+        Raises:
+            ConfigError: not at all.
+        """
         before = self._settings
         fixed = [name for name in NEED_RESTART if getattr(settings, name) != getattr(before, name)]
-        table, zone = settings.policy.table, settings.policy.zone
-        if (table.currency, zone.key) != (before.policy.table.currency, before.policy.zone.key):
-            # Series and months of two currencies or calendars would mix in one process.
-            log.warning("a new currency or timezone needs a restart: nothing was changed")
-            return
+        now, then = before.policy, settings.policy
+        # Series and months of two currencies or calendars would mix in one process.
+        mixing = (
+            ("currency", now.table.currency, then.table.currency),
+            ("timezone", now.zone.key, then.zone.key),
+        )
+        faults = [
+            Fault(str(self._origin.path), key, f"{new} instead of {old} needs a restart")
+            for key, old, new in mixing
+            if new != old
+        ]
+        if faults:
+            raise ConfigError(faults)
         if fixed:
             log.warning("only a restart puts into force: %s", ", ".join(fixed))
         with self._book_lock:
             self._account.use(settings.policy)
-        self._doubted = set()
         self._settings = replace(before, policy=settings.policy, carbon_file=settings.carbon_file)
-        self._read_carbon()
+        self._prices.forget()
+        self._jobs.begin("carbon")
 
     def _read_carbon(self) -> bool | None:
         """Take the grid's intensity from its file; None when no file is configured."""
@@ -267,44 +269,10 @@ class Agent:
 
     def _check_clock(self) -> bool:
         """Whether the clock is synchronised: what waits for it after a reboot is filled then."""
-        host = this_host()
+        synchronized = clock_synchronized()
         with self._book_lock:
-            self._account.host = host
-        return host.clock_synchronized
-
-    def _check_prices(self) -> bool:
-        """Say once which cards no price holds for; True when every card has one."""
-        view = self._published.current()
-        if view is None:
-            return True
-        self._watch_records(view)
-        unpriced = frozenset(card.identity.uuid for card in view.cards if card.price is None)
-        for uuid in sorted(unpriced - self._unpriced):
-            log.warning("%s has no price: its time is counted as unpriced", uuid)
-        self._unpriced = unpriced
-        return not unpriced
-
-    def _watch_records(self, view: View) -> None:
-        """Say once what is doubtful about the records in force."""
-        now = view.at.wall_ns // NANOSECONDS_PER_SECOND
-        for price in {card.price.id: card.price for card in view.cards if card.price}.values():
-            if price.id in self._doubted:
-                continue
-            known = self._price_digests.get(price.id)
-            if known and price.digest and known != {price.digest}:
-                log.warning(
-                    "the price record %s was edited in place: give a changed record a new id, or the "
-                    "ledger cannot tell what its rows cost",
-                    price.id,
-                )
-                self._doubted.add(price.id)
-            if price.retrieved_at is not None and now - price.retrieved_at > STALE_SECONDS:
-                log.warning(
-                    "the list price %s is %d days old: put in what your contract says",
-                    price.id,
-                    (now - price.retrieved_at) // 86_400,
-                )
-                self._doubted.add(price.id)
+            self._account.host = replace(self._account.host, clock_synchronized=synchronized)
+        return synchronized
 
 
 def simulated(settings: Settings, *, apart: bool) -> Settings:

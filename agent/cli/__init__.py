@@ -18,6 +18,7 @@ from agent.cli.render import dashboards, rules
 from agent.cli.report import explain, report
 from agent.cli.serve import demo, run
 from agent.errors import EXIT_FAILURE, EXIT_TRY_AGAIN, EXIT_USAGE, ConfigError, GpufinError
+from agent.runtime.ask import driver_hangs
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,22 +38,28 @@ for command in _COMMANDS:
 
 def main() -> None:
     """Run the command line; errors meant for people are shown without a traceback."""
+    code = _exit_code()
+    if code == EXIT_TRY_AGAIN or driver_hangs():
+        # A thread hangs in the driver's library; its destructors could hang in the same lock.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
         code = cli(standalone_mode=False)
     except ConfigError as error:
         for fault in error.faults:
             click.echo(f"gpufin: {fault}", err=True)
-        sys.exit(EXIT_USAGE)
+        return EXIT_USAGE
     except GpufinError as error:
         click.echo(f"gpufin: {error}", err=True)
-        sys.exit(EXIT_FAILURE)
+        return EXIT_FAILURE
     except click.Abort:
-        sys.exit(EXIT_FAILURE)
+        return EXIT_FAILURE
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    if code == EXIT_TRY_AGAIN:
-        # A thread hangs in the driver's library; its destructors could hang in the same lock.
-        logging.shutdown()
-        os._exit(EXIT_TRY_AGAIN)
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
+    return code if isinstance(code, int) else 0

@@ -16,6 +16,7 @@ from agent.devices.simulated.node import SimulatedNode, demo_cards
 from agent.devices.simulated.vllm_server import VllmServer
 from agent.errors import ConfigError, Fault
 from agent.runtime.clock import SystemClock
+from agent.runtime.lifecycle import told_to_stop
 
 DEFAULT_CONFIG = "/etc/gpufin/config.yaml"
 MAX_PORT = 65_535
@@ -64,7 +65,9 @@ def run(
         if answers:
             click.echo(f"gpufin: NVML answers: {why}", err=True)
         else:
-            click.echo(f"gpufin: no GPU here ({why}): running the simulated node", err=True)
+            if told_to_stop():
+                return 0
+            click.echo(f"gpufin: no GPU to read here ({why}): running the simulated node", err=True)
             return _serve(Origin(config_path, lambda: simulated(load(), apart=True)))
     return _serve(Origin(config_path, load), settings)
 
@@ -145,7 +148,8 @@ def _overridden(settings: Settings, state_directory: Path | None, listen: str | 
         settings = replace(settings, state_directory=state_directory)
     if listen is not None:
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > MAX_PORT:
+        numeric = port.isascii() and port.isdigit() and len(port) <= len(str(MAX_PORT))
+        if not host or not numeric or int(port) > MAX_PORT:
             raise ConfigError(
                 [Fault("command line", "--listen", "must be HOST:PORT, such as 127.0.0.1:9776")]
             )

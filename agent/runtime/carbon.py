@@ -1,6 +1,9 @@
 """The grid's carbon intensity from a file that another tool keeps fresh."""
 
+import errno
 import logging
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,9 +32,8 @@ class IntensityFile:
         ``parse`` raises ``ConfigError``.
         """
         try:
-            with path.open("rb") as stream:
-                text = stream.read(MAX_BYTES).decode(errors="replace")
-            age_ns = self._clock.now().wall_ns - path.stat().st_mtime_ns
+            text, changed_wall_ns = _content(path)
+            age_ns = self._clock.now().wall_ns - changed_wall_ns
             intensity = parse(text)
         except OSError as error:
             self._refuse(path, f"cannot be read: {error.strerror}")
@@ -49,3 +51,17 @@ class IntensityFile:
         if why != self._told:
             log.warning("%s: %s; carbon is not known until it is good again", path, why)
         self._told = why
+
+
+def _content(path: Path) -> tuple[str, int]:
+    """What a file holds, and when it was changed last (UTC nanoseconds).
+
+    Raises:
+        OSError: it cannot be read, or is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is not a file")
+        return stream.read(MAX_BYTES).decode(errors="replace"), found.st_mtime_ns

@@ -60,9 +60,17 @@ class Flusher:
             return False
         self._health.report("ledger", success=True, start=start, end=self._clock.now())
         if self._failing:
-            log.info("the ledger is written again; nothing was lost")
+            log.info("the ledger is written again, with all that was kept in memory")
             self._failing = ""
         return True
+
+    def last_flush(self) -> None:
+        """Flush before the process ends, and say what is lost with it."""
+        if not self.flush():
+            log.error(
+                "%d rows of money and energy could not be written and end with this process: %s",
+                *(len(self._account.pending), self._failing),
+            )
 
     def _take_news(self) -> None:
         # Read right after the write: all money is either in the ledger or still pending.

@@ -8,12 +8,14 @@ thread, and the main thread takes them one by one with ``sigwait``.  A handler t
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 WAKE = signal.SIGUSR1
 """What another thread of ours raises to end the main thread's wait."""
-AWAITED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, WAKE})
+_ENDINGS = frozenset({signal.SIGTERM, signal.SIGINT})
+AWAITED = _ENDINGS | {signal.SIGHUP, WAKE}
 
 
 class Woken(Enum):
@@ -38,15 +40,40 @@ class Failure:
                 self.error = error
         os.kill(os.getpid(), WAKE)
 
+    def thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """Start a thread whose end by an error ends the agent."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - whatever ends it
+                self.set(error)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
 
 def block_signals() -> None:
-    """Keep signals from every thread that is started from now on; call before there are any."""
+    """Keep signals from this thread and every one it starts from now on, until someone waits for them.
+
+    Called before anything else: until then SIGHUP ends a process, as its default action.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
 
 
-def wait() -> Woken:
-    """Wait, in the main thread, for the next signal."""
-    received = signal.sigwait(AWAITED)
-    if received == signal.SIGHUP:
-        return Woken.RELOAD
-    return Woken.FAILED if received == WAKE else Woken.STOP
+def told_to_stop() -> bool:
+    """Whether a signal to end has come that nobody has taken yet."""
+    return bool(_ENDINGS & signal.sigpending())
+
+
+def wait(failure: Failure) -> Woken:
+    """Wait, in the main thread, for the next signal that means something."""
+    while True:
+        received = signal.sigwait(AWAITED)
+        if received == signal.SIGHUP:
+            return Woken.RELOAD
+        if received in _ENDINGS:
+            return Woken.STOP
+        if failure.error is not None:  # else it came from outside, where it means nothing
+            return Woken.FAILED

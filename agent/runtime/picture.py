@@ -105,15 +105,21 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
 def status_line(view: View) -> str:
     """One line for people: systemd's status, the log."""
     present = sum(isinstance(card.report, GpuSample) for card in view.cards)
-    rate = sum(card.rate_per_hour or 0.0 for card in view.cards)
+    rates = [card.rate_per_hour for card in view.cards if card.rate_per_hour is not None]
+    unpriced = sum(card.price is None for card in view.cards)
     month = view.months[-1].label
     spent = sum(
         sums.cost
         for key, sums in view.month_cost.items()
         if key.month == month and key.currency == view.currency
     )
-    driver = "" if view.driver_up else f", driver: {view.driver_reason}"
-    return (
-        f"{present} of {len(view.cards)} cards, {rate:.2f} {view.currency}/h, "
-        f"{units(spent):.2f} {view.currency} in {month}{driver}"
-    )
+    parts = [f"{present} of {len(view.cards)} cards"]
+    if unpriced:
+        parts.append(f"{unpriced} unpriced")
+    if rates:
+        parts.append(f"{sum(rates):.2f} {view.currency}/h")
+    if spent or not unpriced:  # what nobody put a price on is not 0
+        parts.append(f"{units(spent):.2f} {view.currency} in {month}")
+    if not view.driver_up:
+        parts.append(f"driver: {view.driver_reason}")
+    return ", ".join(parts)

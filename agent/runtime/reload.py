@@ -1,6 +1,7 @@
 """The configuration while the agent runs: read anew on SIGHUP and when the file changes.
 
-A faulty file changes nothing: the old configuration stays in force, and a metric and the log say so.
+A faulty file, and one that needs a restart, change nothing: the old configuration stays in force, and
+a metric and the log say so.
 """
 
 import logging
@@ -21,7 +22,8 @@ T = TypeVar("T")
 class Reloader(Generic[T]):
     """Reads a file with ``load`` and hands what it says to ``apply``; both called by one thread at a time.
 
-    ``load`` raises ``ConfigError``.
+    Both raise ``ConfigError``: ``load`` for a faulty file, ``apply`` for one that this process cannot
+    take up.
     """
 
     def __init__(
@@ -47,16 +49,21 @@ class Reloader(Generic[T]):
         with self._lock:
             self._seen = self._stamp()
             try:
-                loaded = self._load()
+                self._apply(self._load())
             except ConfigError as error:
                 for fault in error.faults:
                     log.error("%s", fault)
-                log.error("the configuration is faulty: the one before stays in force")
+                log.error("the configuration is refused: the one before stays in force")
                 self.health = ConfigHealth(self.health.read_at_wall_ns, successful=False)
                 return
-            self._apply(loaded)
             self.health = ConfigHealth(self._clock.now().wall_ns)
             log.info("the configuration was read anew")
+
+    def run(self, told: threading.Event) -> None:
+        """Reload each time that ``told`` is set, for as long as the process lives."""
+        while told.wait():
+            told.clear()
+            self.reload()
 
     def _stamp(self) -> tuple[int, ...]:
         """What changes with the file, also when a link is turned to another one; empty: no file."""

@@ -183,7 +183,9 @@ def test_wrong_use_is_exit_code_2(shell: Shell, words: list[str]) -> None:
     assert "Usage" in err
 
 
-@pytest.mark.parametrize("listen", ["9776", "host:port", ":1"])
+@pytest.mark.parametrize(
+    "listen", ["9776", "host:port", ":1", "127.0.0.1:²", "h:99999", "h:" + "1" * 5000]
+)
 def test_wrong_listen_address_is_exit_code_2(shell: Shell, listen: str) -> None:
     """The option is checked like the key."""
     code, out, err = shell.with_config("run", "--listen", listen)

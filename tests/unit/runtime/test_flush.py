@@ -90,6 +90,16 @@ def test_a_full_disk_loses_nothing_and_is_told_once(caplog: pytest.LogCaptureFix
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
 
 
+def test_what_ends_with_the_process_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The last flush is the last chance; how much it could not write is in the log."""
+    bench = Bench()
+    bench.tick(2)
+    bench.store.full = True
+    bench.flusher.last_flush()
+    assert "1 rows of money and energy could not be written" in caplog.messages[-1]
+    assert "disk is full" in caplog.messages[-1]
+
+
 def test_the_last_flush_comes_after_the_stop() -> None:
     """What was booked since the last interval is written on the way out."""
     bench = Bench()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -64,6 +65,60 @@ def test_replanning_keeps_the_interval() -> None:
         jobs.replan()
         assert all(ran.acquire(timeout=2) for _ in range(3))
     finally:
+        jobs.stop()
+
+
+def test_after_a_step_back_of_the_clock_jobs_do_not_wait_for_it() -> None:
+    """An hour ahead is where the scheduler then sees the next run of each."""
+    ran = threading.Semaphore(0)
+
+    def run() -> bool:
+        ran.release()
+        return True
+
+    jobs, _ = started(run, every=0.2)
+    try:
+        assert ran.acquire(timeout=5)
+        (planned,) = jobs._scheduler.get_jobs()
+        planned.modify(next_run_time=planned.next_run_time + timedelta(hours=1))
+        while ran.acquire(blocking=False):
+            pass
+        assert not ran.acquire(timeout=0.6)
+        jobs.replan()
+        assert all(ran.acquire(timeout=5) for _ in range(2))
+    finally:
+        jobs.stop()
+
+
+def test_a_job_that_hangs_stops_no_other_and_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It has failed from the moment that its next run is due, and keeps no process from ending."""
+    gate, ran, clock, health = threading.Event(), threading.Semaphore(0), FakeClock(), Health()
+
+    def hang() -> bool:
+        return gate.wait(30)
+
+    def run() -> bool:
+        ran.release()
+        return True
+
+    jobs = Jobs((Job("carbon", 0.1, hang), Job("clock", 0.1, run)), clock, health)
+    jobs.start()
+    try:
+        clock.move(5)
+        assert all(ran.acquire(timeout=5) for _ in range(5))
+        assert not health.snapshot()["carbon"].success
+        assert caplog.messages == [
+            "the job carbon has not ended for 5 s: a file or file system it reads hangs"
+        ]
+        (stuck,) = [thread for thread in threading.enumerate() if thread.name == "job-carbon"]
+        assert stuck.daemon
+        gate.set()
+        stuck.join(5)
+        assert health.snapshot()["carbon"].success
+    finally:
+        gate.set()
         jobs.stop()
 
 

@@ -80,8 +80,29 @@ def test_a_faulty_file_keeps_the_old_settings_and_says_so(
     assert [record.message for record in caplog.records] == [
         f"{watched.path}: prices: is wrong",
         "f: k: too",
-        "the configuration is faulty: the one before stays in force",
+        "the configuration is refused: the one before stays in force",
     ]
+
+
+def test_settings_that_need_a_restart_are_refused_like_a_faulty_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is said, by metric and log, is that the file is not in force."""
+    path, clock = tmp_path / "config.yaml", FakeClock()
+    path.write_text("USD")
+
+    def refuse(text: str) -> None:
+        raise ConfigError([Fault(str(path), "currency", f"{text} needs a restart")])
+
+    reloader = Reloader(path, path.read_text, refuse, clock)
+    before = reloader.health.read_at_wall_ns
+    clock.move(60)
+    path.write_text("EURO")
+
+    assert not reloader.poll()
+    assert reloader.health.read_at_wall_ns == before
+    assert "currency: EURO needs a restart" in caplog.text
+    assert "was read anew" not in caplog.text
 
 
 def test_a_repaired_file_is_good_again(watched: Watched) -> None:
