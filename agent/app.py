@@ -195,12 +195,12 @@ class Agent:
         lifecycle.block_signals()
         server = HttpServer(application(self._published, self._clock), self._channel)
         server.start()
+        log.info("listening on http://%s", address_of(self._channel))
         flush_ns = self._settings.flush_ns
         flush = self._failure.thread("flush", lambda: self._flusher.run(self._stop, flush_ns))
         tick = self._failure.thread("tick", lambda: self._ticker.run(self._stop))
         self._failure.thread("reload", lambda: self._reloader.run(self._reload))
         self._jobs.start()
-        log.info("listening on http://%s", address_of(self._channel))
         # This thread waits for signals and touches nothing that could hang: they are always heard.
         while (woken := lifecycle.wait(self._failure)) is lifecycle.Woken.RELOAD:
             self._reload.set()

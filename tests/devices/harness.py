@@ -37,7 +37,7 @@ state_directory: {state}
 interval_seconds: {interval}
 flush_seconds: {flush}
 prices:
-  - {{id: rented, kind: rented, price_per_gpu_hour: 3.60, match: {{model: "*"}}}}
+  - {{id: rented, kind: rented, price_per_gpu_hour: 3.60, match: {{model: "{models}"}}}}
 """
 
 PROBE = """
@@ -151,6 +151,7 @@ class AgentProcess:
         *,
         interval: float = 0.5,
         flush: float = 10,
+        models: str = "*",
         port: int | None = None,
         state: Path | None = None,
         variables: Mapping[str, str] | None = None,
@@ -161,7 +162,9 @@ class AgentProcess:
         self.script = script
         self.config = directory / "config.yaml"
         self.config.write_text(
-            CONFIG.format(port=self.port, state=self.state, interval=interval, flush=flush)
+            CONFIG.format(
+                port=self.port, state=self.state, interval=interval, flush=flush, models=models
+            )
         )
         script.write()
         self._log_path = directory / "log"
