@@ -76,12 +76,46 @@ class CardMatch:
         """Whether it speaks of a card of a node with these labels."""
         return (
             self.uuid in {None, card.uuid}
-            and (self.model is None or fnmatchcase(card.model, self.model))
+            and _like(card.model, self.model)
             and (self.memory_gb is None or _has_memory(card, self.memory_gb))
             and self.form_factor in {None, form_factor(card.model)}
             and (self.mig_profile is None or _has_profile(card, self.mig_profile))
-            and all(fnmatchcase(labels.get(key, ""), glob) for key, glob in self.node.items())
+            and all(_like(labels.get(key, ""), glob) for key, glob in self.node.items())
         )
+
+    def why_not(self, card: GpuIdentity, labels: Mapping[str, str]) -> str:
+        """The keys that keep it from a card of a node with these labels; empty when it matches."""
+        found = [
+            _differs("uuid", self.uuid, card.uuid, holds=self.uuid == card.uuid),
+            _differs("model", self.model, card.model, holds=_like(card.model, self.model)),
+            self._why_not_memory(card),
+            _differs(
+                "form_factor",
+                self.form_factor,
+                form_factor(card.model),
+                holds=self.form_factor == form_factor(card.model),
+            ),
+            self._why_not_profile(card),
+        ]
+        for key, glob in self.node.items():
+            if not _like(labels.get(key, ""), glob):
+                has = labels.get(key) or "no such label"
+                found.append(f"node {key} must be {glob}, and this node has {has}")
+        return "; ".join(filter(None, found))
+
+    def _why_not_memory(self, card: GpuIdentity) -> str:
+        if self.memory_gb is None or _has_memory(card, self.memory_gb):
+            return ""
+        total = card.memory_total_bytes
+        if isinstance(total, Missing):
+            return f"memory_gb must be {self.memory_gb}, and this is not known: give --memory-gb"
+        return f"memory_gb must be {self.memory_gb}, and this card has {total / GIBIBYTE:.1f} GiB"
+
+    def _why_not_profile(self, card: GpuIdentity) -> str:
+        if self.mig_profile is None or _has_profile(card, self.mig_profile):
+            return ""
+        has = ", ".join(card.mig_profiles) or "no MIG instances"
+        return f"mig_profile must be {self.mig_profile}, and this card has {has}"
 
     def meets(self, other: "CardMatch") -> bool:
         """Whether some card could match both, and neither names it more closely."""
@@ -107,6 +141,17 @@ class CardMatch:
             **{f"node {key}": glob for key, glob in self.node.items()},
         }
         return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
+
+
+def _differs(key: str, wanted: str | None, given: str, *, holds: bool) -> str:
+    if wanted is None or holds:
+        return ""
+    has = f"this card has {given}" if given else f"this is not known: give --{key}"
+    return f"{key} must be {wanted}, and {has}"
+
+
+def _like(name: str, glob: str | None) -> bool:
+    return glob is None or fnmatchcase(name, glob)
 
 
 def _has_memory(card: GpuIdentity, memory_gb: int) -> bool:

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.samples.device import GpuIdentity
 from agent.samples.reading import Missing
 from agent.usage.match import CardMatch, FormFactor, Level, form_factor
 from tests.builders import CARD, OTHER_CARD, a_card
@@ -147,3 +148,69 @@ def test_matches_that_share_a_card_meet(first: CardMatch, second: CardMatch) -> 
     assert first.meets(second) == second.meets(first)
     if shared and first.level == second.level:
         assert first.meets(second)
+
+
+@pytest.mark.parametrize(
+    ("match", "card", "why"),
+    [
+        (
+            CardMatch(model="NVIDIA H100*", memory_gb=80, form_factor=FormFactor.SXM),
+            a_card(),
+            "memory_gb must be 80, and this is not known: give --memory-gb",
+        ),
+        (
+            CardMatch(model="*", memory_gb=80),
+            replace(a_card(), memory_total_bytes=40 * GIB),
+            "memory_gb must be 80, and this card has 40.0 GiB",
+        ),
+        (
+            CardMatch(model="Tesla T4", form_factor=FormFactor.PCIE),
+            a_card(),
+            "model must be Tesla T4, and this card has NVIDIA H100 80GB HBM3; "
+            "form_factor must be pcie, and this card has sxm",
+        ),
+        (
+            CardMatch(uuid=OTHER_CARD),
+            a_card(),
+            f"uuid must be {OTHER_CARD}, and this card has {CARD}",
+        ),
+        (
+            CardMatch(uuid=CARD),
+            a_card(""),
+            f"uuid must be {CARD}, and this is not known: give --uuid",
+        ),
+        (
+            CardMatch(model="NVIDIA*"),
+            a_card(model=""),
+            "model must be NVIDIA*, and this is not known: give --model",
+        ),
+        (
+            CardMatch(mig_profile="1g.*"),
+            a_card(),
+            "mig_profile must be 1g.*, and this card has no MIG instances",
+        ),
+        (
+            CardMatch(mig_profile="1g.*"),
+            replace(a_card(), mig_profiles=("1g.10gb", "3g.40gb")),
+            "mig_profile must be 1g.*, and this card has 1g.10gb, 3g.40gb",
+        ),
+        (
+            CardMatch(model="*", node={"pool": "train*", "zone": "x", "rack": "r*"}),
+            a_card(),
+            "node pool must be train*, and this node has serving; "
+            "node rack must be r*, and this node has no such label",
+        ),
+    ],
+)
+def test_why_not_names_the_keys_that_fail_for_the_card(
+    match: CardMatch, card: GpuIdentity, why: str
+) -> None:
+    """Only those, with what the card has, or how to say what it has."""
+    assert match.why_not(card, {"pool": "serving", "zone": "x"}) == why
+
+
+@given(match=parts)
+def test_why_not_is_empty_exactly_for_what_matches(match: CardMatch) -> None:
+    """An answer for every card that is passed over, and none for the others."""
+    for card, labels in WORLD:
+        assert (match.why_not(card, labels) == "") == match.matches(card, labels)
