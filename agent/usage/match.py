@@ -108,7 +108,9 @@ class CardMatch:
             return ""
         total = card.memory_total_bytes
         if isinstance(total, Missing):
-            return f"memory_gb must be {self.memory_gb}, and this is not known: give --memory-gb"
+            return (
+                f"memory_gb must be {self.memory_gb}, and the card's is not known: give --memory-gb"
+            )
         return f"memory_gb must be {self.memory_gb}, and this card has {total / GIBIBYTE:.1f} GiB"
 
     def _why_not_profile(self, card: GpuIdentity) -> str:
@@ -146,7 +148,7 @@ class CardMatch:
 def _differs(key: str, wanted: str | None, given: str, *, holds: bool) -> str:
     if wanted is None or holds:
         return ""
-    has = f"this card has {given}" if given else f"this is not known: give --{key}"
+    has = f"this card has {given}" if given else f"the card's is not known: give --{key}"
     return f"{key} must be {wanted}, and {has}"
 
 

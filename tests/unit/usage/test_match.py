@@ -156,7 +156,7 @@ def test_matches_that_share_a_card_meet(first: CardMatch, second: CardMatch) -> 
         (
             CardMatch(model="NVIDIA H100*", memory_gb=80, form_factor=FormFactor.SXM),
             a_card(),
-            "memory_gb must be 80, and this is not known: give --memory-gb",
+            "memory_gb must be 80, and the card's is not known: give --memory-gb",
         ),
         (
             CardMatch(model="*", memory_gb=80),
@@ -166,8 +166,10 @@ def test_matches_that_share_a_card_meet(first: CardMatch, second: CardMatch) -> 
         (
             CardMatch(model="Tesla T4", form_factor=FormFactor.PCIE),
             a_card(),
-            "model must be Tesla T4, and this card has NVIDIA H100 80GB HBM3; "
-            "form_factor must be pcie, and this card has sxm",
+            (
+                "model must be Tesla T4, and this card has NVIDIA H100 80GB HBM3; "
+                "form_factor must be pcie, and this card has sxm"
+            ),
         ),
         (
             CardMatch(uuid=OTHER_CARD),
@@ -177,12 +179,12 @@ def test_matches_that_share_a_card_meet(first: CardMatch, second: CardMatch) -> 
         (
             CardMatch(uuid=CARD),
             a_card(""),
-            f"uuid must be {CARD}, and this is not known: give --uuid",
+            f"uuid must be {CARD}, and the card's is not known: give --uuid",
         ),
         (
             CardMatch(model="NVIDIA*"),
             a_card(model=""),
-            "model must be NVIDIA*, and this is not known: give --model",
+            "model must be NVIDIA*, and the card's is not known: give --model",
         ),
         (
             CardMatch(mig_profile="1g.*"),
@@ -197,8 +199,10 @@ def test_matches_that_share_a_card_meet(first: CardMatch, second: CardMatch) -> 
         (
             CardMatch(model="*", node={"pool": "train*", "zone": "x", "rack": "r*"}),
             a_card(),
-            "node pool must be train*, and this node has serving; "
-            "node rack must be r*, and this node has no such label",
+            (
+                "node pool must be train*, and this node has serving; "
+                "node rack must be r*, and this node has no such label"
+            ),
         ),
     ],
 )
