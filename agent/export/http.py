@@ -17,7 +17,7 @@ from agent.view import View
 
 def application(views: ViewProvider, clock: Clock) -> Starlette:
     """The routes; every answer is made from the current view alone."""
-    page = MetricsPage()
+    page, host = MetricsPage(), socket.gethostname()
 
     async def metrics(request: Request) -> Response:
         view, problem = _fresh(views, clock)
@@ -29,7 +29,7 @@ def application(views: ViewProvider, clock: Clock) -> Starlette:
     async def status(_: Request) -> Response:
         policy = "default-src 'none'; style-src 'unsafe-inline'"
         return HTMLResponse(
-            render_status(views.current()), headers={"content-security-policy": policy}
+            render_status(views.current(), host), headers={"content-security-policy": policy}
         )
 
     async def healthy(_: Request) -> Response:

@@ -9,7 +9,7 @@ from agent.money import units
 from agent.samples.device import GpuSample
 from agent.samples.reading import Missing
 from agent.units import NANOSECONDS_PER_SECOND, seconds, watts
-from agent.view import CardView, View
+from agent.view import CardView, CollectorHealth, View
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -19,9 +19,24 @@ NO_VALUE = "\N{EN DASH}"
 _DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def render_status(view: View | None) -> str:
-    """The page as HTML; before the first tick it says so."""
-    return _template().render(version=agent.__version__, node=None if view is None else _node(view))
+TROUBLE = {
+    "devices": "the driver or a card does not answer, see above",
+    "ledger": "it cannot be written: sums are kept in memory until it can, the log says why",
+    "prices": "a card has no price, see above",
+    "clock": (
+        "nothing keeps this machine's clock in step (no NTP, PTP or chrony that is synchronised): "
+        "time in which the agent was off is not filled in until something does"
+    ),
+    "config": "the file is faulty or needs a restart: the one before is in force, the log says why",
+    "carbon": "the intensity file is missing, too old or says something else, the log says what",
+}
+"""What it means that a collector fails."""
+
+
+def render_status(view: View | None, host: str) -> str:
+    """The page of a host as HTML; before the first tick it says so."""
+    node = None if view is None else _node(view)
+    return _template().render(version=agent.__version__, host=host, node=node)
 
 
 @lru_cache(maxsize=1)
@@ -53,14 +68,25 @@ def _node(view: View) -> dict[str, Any]:
         "currency": view.currency,
         "month": month.label,
         "rate": f"{sum(rates):,.2f}" if rates else NO_VALUE,
-        "cost": f"{units(cost):,.2f}",
-        "idle": f"{units(idle):,.2f}",
+        "priced": bool(rates),
+        # Nothing booked and cards without a price: what they cost is not 0.
+        "cost": f"{units(cost):,.2f}" if cost or not unpriced else NO_VALUE,
+        "idle": f"{units(idle):,.2f}" if cost or not unpriced else NO_VALUE,
         "idle_share": f"{idle / cost:.0%}" if cost else NO_VALUE,
         "unpriced": unpriced,
         "cards": [_card(card, view) for card in view.cards],
         "teams": sorted(_teams(this_month), key=lambda team: team["name"]),
-        "collectors": sorted(view.collectors.items()),
+        "collectors": [_collector(*each) for each in sorted(view.collectors.items())],
         "up_for": _duration(seconds(view.at.wall_ns - view.started_wall_ns)),
+    }
+
+
+def _collector(name: str, health: CollectorHealth) -> dict[str, Any]:
+    return {
+        "name": name,
+        "success": health.success,
+        "milliseconds": f"{health.duration_seconds * 1_000:.1f}",
+        "trouble": "" if health.success else TROUBLE.get(name, "the log says why"),
     }
 
 
@@ -72,6 +98,7 @@ def _card(card: CardView, view: View) -> dict[str, Any]:
         "uuid": card.identity.uuid,
         "model": card.identity.model,
         "team": card.team or NO_VALUE,
+        "exemption": card.exemption,
         "state": str(card.state),
         "since": ""
         if since is None

@@ -37,8 +37,8 @@ def test_the_status_page_shows_cards_states_and_money_in_chromium(tmp_path: Path
     assert "These cards are simulated, not real." in shown
     assert "15.00 USD an hour now" in shown
     assert "2 of 8 cards have no price" in shown
-    assert len(re.findall(r"NVIDIA H100 80GB HBM3 \u2013 (?:active|held|idle)", shown)) == 6
-    assert len(re.findall(r"Tesla T4 \u2013 .* unpriced", shown)) == 2
+    assert len(re.findall(r"NVIDIA H100 80GB HBM3 GPU-\S+ \u2013 (?:active|held|idle)", shown)) == 6
+    assert len(re.findall(r"Tesla T4 GPU-\S+ \u2013 .* unpriced", shown)) == 2
     assert "devices ok" in shown
 
 
