@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOCKS := requirements.lock requirements-dev.lock
+ARGS ?=
 
 .PHONY: help venv run test check fmt generate unit acceptance kills systemd bench lock debian-run debian-test clean
 
@@ -34,8 +35,8 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 venv: $(VENV)/.dev ## Make .venv with everything for development
 
 # ---- the two commands of the README
-run: $(VENV)/.run ## Start the agent: NVML where a driver answers, else the simulated node
-	@exec $(BIN)/gpufin run --config config.example.yaml --state-directory .gpufin --simulate-without-driver
+run: $(VENV)/.run ## Start the agent, or without a GPU a simulated node; ARGS="--listen 127.0.0.1:9777": another port
+	@exec $(BIN)/gpufin run --config config.example.yaml --state-directory .gpufin --simulate-without-driver $(ARGS)
 
 test: debian-test venv check unit acceptance systemd ## Install what is needed, then run every check and test
 

@@ -327,7 +327,7 @@ CATALOG: tuple[Metric, ...] = (
         Kind.GAUGE,
         "",
         ("collector",),
-        "1 when the last run of a source of data (devices, ledger, prices, clock) succeeded.",
+        "1 when the last run of a source of data (devices, ledger, prices, clock, config, carbon) succeeded.",
     ),
     Metric(
         "gpufin_collector_duration_seconds",

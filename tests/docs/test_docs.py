@@ -1,12 +1,16 @@
 """The documentation tells the truth of this commit."""
 
+import contextlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import agent
 from agent.catalog import CATALOG
+from agent.cli import cli
 from agent.config.decode import load_settings
 from agent.config.load import load
 from agent.config.schema import Config
@@ -71,6 +75,27 @@ def test_the_readme_shows_the_two_commands() -> None:
 
     assert any(line.startswith("make run ") for line in first_screen)
     assert any(line.startswith("make test ") for line in first_screen)
+
+
+def test_the_readme_names_every_command_and_files_that_are_there() -> None:
+    """A command that is left out of the table is not found; a file that is not there cannot be tried."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+    assert [name for name in cli.commands if f"`gpufin {name}" not in text] == []
+    files = re.findall(r"--(?:fleet|config) ([^ `]+\.yaml)", text)
+    assert files
+    assert all((REPOSITORY / name).exists() for name in files)
+
+
+def test_the_readme_asks_for_a_price_that_the_example_has() -> None:
+    """The command as it stands there, in a shell in the repository."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^gpufin (explain-price .*)$", text, re.MULTILINE)
+
+    with contextlib.chdir(REPOSITORY):
+        result = CliRunner().invoke(cli, shlex.split(line), standalone_mode=False)
+
+    assert "2.500000 USD an hour by h100-on-demand-2026" in result.output
 
 
 def test_the_changelog_knows_the_version_or_has_unreleased_lines() -> None:

@@ -14,11 +14,11 @@ DAY = 86_400
 
 
 class Watched(ViewProvider):
-    """A watch over views that a test changes; digests are the records themselves."""
+    """A watch over views that a test changes; digests are single words."""
 
     def __init__(self, *cards: CardView, **known: frozenset[str]) -> None:
         self.picture: View | None = view(*cards)
-        self.watch = PriceWatch(self, known, lambda record: record, stale_days=90)
+        self.watch = PriceWatch(self, known, stale_days=90)
 
     def current(self) -> View | None:
         return self.picture
@@ -26,7 +26,7 @@ class Watched(ViewProvider):
 
 def priced(record: str = "", age_days: int | None = None) -> CardView:
     retrieved_at = None if age_days is None else NOW.wall_ns // 10**9 - age_days * DAY
-    return replace(card(0), price=replace(PRICE, record=record, retrieved_at=retrieved_at))
+    return replace(card(0), price=replace(PRICE, digest=record, retrieved_at=retrieved_at))
 
 
 def test_nothing_is_said_before_the_cards_are_known(caplog: pytest.LogCaptureFixture) -> None:
