@@ -23,6 +23,7 @@ from agent.errors import (
     ConfigError,
     DriverError,
     Fault,
+    GpuError,
     GpufinError,
     TryAgain,
 )
@@ -82,7 +83,7 @@ def driver_answers() -> tuple[bool, str]:
     """Whether an NVIDIA driver answers on this machine, and what it or its absence says."""
     try:
         inventory = ask(NvmlSource(SystemClock()))
-    except DriverError as error:
+    except (DriverError, GpuError) as error:
         return False, WHY_NO_DRIVER.get(error.code or 0, f"the NVIDIA driver: {error}")
     return True, f"driver {inventory.driver_version}, {len(inventory.gpus)} cards"
 
@@ -91,7 +92,7 @@ def known_gpus(settings: Settings, state_directory: Path | None) -> list[GpuIden
     """The cards the driver lists, or else those the ledger remembers."""
     try:
         return list(ask(NvmlSource(SystemClock())).gpus)
-    except DriverError as error:
+    except (DriverError, GpuError) as error:
         if error.code is None:
             log.warning("the NVIDIA driver: %s; these cards are those of the ledger", error)
         return remembered_gpus(state_directory or settings.state_directory)
