@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -23,6 +24,8 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than the scrape interval of most, so that Prometheus keeps its connection."""
 SHUTDOWN_SECONDS = 2
 CHORES_SECONDS = 1.0
+RELIEF = MAX_CONNECTIONS // 4
+"""So many connections are cut off when there is no file descriptor left."""
 TELL_SECONDS = 60.0
 """Between two log lines about connections that could not be accepted."""
 
@@ -36,16 +39,8 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
-        others = [
-            other
-            for other in self.connections
-            if isinstance(other, _Connection)
-            and other is not self
-            and not other.transport.is_closing()
-        ]
-        if len(others) >= MAX_CONNECTIONS:
-            # Closing in order would wait until what was written is read, which it may never be.
-            min(others, key=lambda other: (other.worth, other.number)).transport.abort()
+        others = _open(self.connections - {self})
+        _cut_off(others, len(others) + 1 - MAX_CONNECTIONS)
 
     def shutdown(self) -> None:
         """End in order, but wait for nobody who does not read."""
@@ -72,12 +67,32 @@ class _Connection(H11Protocol):
         return 2 if self.last.response_complete else 3
 
 
-class _Complaints:
-    """Tells errors of the event loop once a minute, with their number: accepting fails in bursts."""
+def _open(connections: Collection[object]) -> list[_Connection]:
+    return [
+        each
+        for each in connections
+        if isinstance(each, _Connection) and not each.transport.is_closing()
+    ]
 
-    def __init__(self) -> None:
+
+def _cut_off(connections: list[_Connection], number: int) -> None:
+    """End so many connections, the least useful first, then the oldest."""
+    by_worth = sorted(connections, key=lambda each: (each.worth, each.number))
+    for connection in by_worth[: max(number, 0)]:
+        # Closing in order would wait until what was written is read, which it may never be.
+        connection.transport.abort()
+
+
+class _Shortage:
+    """What to do when connections cannot be accepted, which the event loop reports in bursts.
+
+    Some are cut off once a second, and one line a minute says how often it happened.
+    """
+
+    def __init__(self, connections: Collection[object]) -> None:
+        self._connections = connections
         self._count = 0
-        self._told = float("-inf")
+        self._relieved = self._told = float("-inf")
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception handler of asyncio."""
@@ -85,6 +100,9 @@ class _Complaints:
             loop.default_exception_handler(context)
             return
         self._count += 1
+        if loop.time() - self._relieved >= CHORES_SECONDS:
+            self._relieved = loop.time()
+            _cut_off(_open(self._connections), RELIEF)
         if loop.time() - self._told >= TELL_SECONDS:
             log.error(
                 "connections cannot be accepted (%d attempts since the last line like this): %s",
@@ -104,7 +122,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Once a second uvicorn's own chores (the Date header), until told to end."""
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(_Complaints())
+        self._loop.set_exception_handler(_Shortage(self.server_state.connections))
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._end.wait(), CHORES_SECONDS)

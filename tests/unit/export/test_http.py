@@ -7,14 +7,14 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import pytest
 
 from agent.errors import GpufinError
 from agent.export.http import address_of, application, listen
-from agent.export.server import MAX_CONNECTIONS, HttpServer, _Complaints
+from agent.export.server import MAX_CONNECTIONS, RELIEF, HttpServer, _Shortage
 from agent.ports import Clock, ViewProvider
 from agent.samples.instant import Instant
 from agent.view import View
@@ -198,17 +198,44 @@ def test_what_is_no_request_fills_no_log(site: Site, caplog: pytest.LogCaptureFi
 
 def test_a_burst_of_refused_connections_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """Asyncio reports each attempt; other errors of the loop keep their own report."""
-    complaints, loop = _Complaints(), asyncio.new_event_loop()
+    shortage, loop = _Shortage(()), asyncio.new_event_loop()
     error = OSError(errno.EMFILE, "Too many open files")
     message = "socket.accept() out of system resource"
     for _ in range(1_000):
-        complaints(loop, {"message": message, "exception": error})
-    complaints(loop, {"message": "something else"})
+        shortage(loop, {"message": message, "exception": error})
+    shortage(loop, {"message": "something else"})
     loop.close()
     assert [text[:60] for text in caplog.messages] == [
         "connections cannot be accepted (1 attempts since the last li",
         "something else",
     ]
+
+
+def test_a_shortage_of_descriptors_ends_the_least_useful_connections(site: Site) -> None:
+    """Else those that hold them would keep every scrape out for as long as they like."""
+    shortage = {"message": "socket.accept() out of system resource", "exception": OSError()}
+    kept = http.client.HTTPConnection(LOOPBACK, site.port, timeout=5)
+    kept.request("GET", "/-/healthy")
+    kept.getresponse().read()
+    loop = site.server._server._loop
+    assert loop is not None
+    with ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection((LOOPBACK, site.port), timeout=5))
+            for _ in range(RELIEF + 1)
+        ]
+        time.sleep(0.2)
+        for _ in range(100):
+            loop.call_soon_threadsafe(loop.call_exception_handler, shortage)
+        ended = []
+        for channel in idle:
+            channel.settimeout(0.2)
+            with suppress(TimeoutError, ConnectionResetError):
+                ended.append(channel.recv(1))
+        assert len(ended) == RELIEF
+    kept.request("GET", "/-/healthy")
+    assert kept.getresponse().status == 200
+    kept.close()
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
