@@ -154,20 +154,20 @@ class Agent:
         self._prices = PriceWatch(
             self._published, recovered.price_digests, stale_days=STALE_DAYS
         )
-        self._jobs = Jobs(
-            (
-                Job("prices", PRICE_CHECK_SECONDS, self._prices.check),
-                Job("clock", CLOCK_CHECK_SECONDS, self._check_clock),
-                Job("config", CONFIG_CHECK_SECONDS, self._reloader.poll),
-                Job("carbon", CARBON_CHECK_SECONDS, self._read_carbon),
-            ),
-            clock,
-            self._health,
-        )
+        self._jobs = self._make_jobs()
         self._ticker = self._make_ticker(source.kind)
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._failure = lifecycle.Failure()
+
+    def _make_jobs(self) -> Jobs:
+        jobs = (
+            Job("prices", PRICE_CHECK_SECONDS, self._prices.check),
+            Job("clock", CLOCK_CHECK_SECONDS, self._check_clock),
+            Job("config", CONFIG_CHECK_SECONDS, self._reloader.poll),
+            Job("carbon", CARBON_CHECK_SECONDS, self._read_carbon),
+        )
+        return Jobs(jobs, self._clock, self._health)
 
     def _make_ticker(self, source_kind: str) -> Ticker:
         interval_ns = self._settings.interval_ns
