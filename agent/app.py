@@ -151,9 +151,7 @@ class Agent:
         )
         self._intensity_file = IntensityFile(clock)
         self._reloader: Reloader[Settings] = Reloader(origin.path, origin.load, self._use, clock)
-        self._prices = PriceWatch(
-            self._published, recovered.price_digests, stale_days=STALE_DAYS
-        )
+        self._prices = PriceWatch(self._published, recovered.price_digests, stale_days=STALE_DAYS)
         self._jobs = self._make_jobs()
         self._ticker = self._make_ticker(source.kind)
         self._stop = threading.Event()

@@ -95,7 +95,10 @@ def explain(settings: Settings, card: GpuIdentity, at_ns: int, asked: Asked) -> 
         if intensity is None
         else f"{float(intensity.grams_per_kwh):g} g/kWh ({intensity.id})",
         exemption=exemption_of(card, team, table.labels, policy.exemptions, at),
-        why=[_verdict(price, chosen, card, table, (at_ns, zone)) for price in table.prices],
+        # One in another currency is several, one for each exchange rate: they may say the same.
+        why=list(
+            dict.fromkeys(_verdict(p, chosen, card, table, (at_ns, zone)) for p in table.prices)
+        ),
     )
 
 
@@ -157,7 +160,7 @@ def _verdict(
 ) -> str:
     at_ns, zone = moment
     if not price.match.matches(card, table.labels):
-        return f"{price.id}: no, it is for {price.match}"
+        return f"{price.id}: no, {price.match.why_not(card, table.labels)}"
     if not price.holds(at_ns):
         return f"{price.id}: no, it is valid {validity(price, zone)}"
     holding = table.holding(card, at_ns)

@@ -138,7 +138,7 @@ def test_explain_price_says_which_record_holds_and_why(shell: Shell) -> None:
     assert "2.500000 USD an hour by hopper" in out
     assert "given to team research" in out
     assert "hopper: yes, model *H100*, on_demand, valid since ever without end; contract" in out
-    assert "mine: no, it is for uuid GPU-0" in out
+    assert "mine: no, uuid must be GPU-0" in out
 
 
 def test_explain_price_at_a_moment_takes_the_record_of_the_card(shell: Shell) -> None:

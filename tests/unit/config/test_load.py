@@ -145,7 +145,11 @@ WRONG = [
         ".price_per_gpu_hour",
         "must be a number",
     ),
-    (rented("price_per_gpu_hour: 1:30.5", instead_of=PRICE), ".price_per_gpu_hour", "must be a number"),
+    (
+        rented("price_per_gpu_hour: 1:30.5", instead_of=PRICE),
+        ".price_per_gpu_hour",
+        "must be a number",
+    ),
     (
         rented("price_per_gpu_hour: 0x10", instead_of=PRICE),
         ".price_per_gpu_hour",
