@@ -44,8 +44,8 @@ class EnergyAnomaly(StrEnum):
 class EnergyMeter:
     """What must be remembered of one card's energy between samples.
 
-    ``still_ns`` and ``still_mj``: for how long the counter has stood still, and what power x time
-    gives for that time.
+    ``still_ns`` and ``still_mj``: for how long the counter has stood still while the board drew power,
+    and what power x time gives for that time; a board that draws nothing has nothing to count.
     ``silent_ns`` and ``silent_mj``: the same for a counter that does not answer; ``bridged_mj`` is
     what has been booked of it, and is taken off when the counter answers again.
     ``residue``: what integer division left of the integral, in mW x ns x 2.
@@ -105,7 +105,7 @@ def advance(
         # The interval before a first counter reading is known only as far as power was.
         method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
         return first, EnergyStep(integral, method)
-    return _by_counter(meter, sample, counter, integral)
+    return _by_counter(meter, sample, counter, (integral, covered_ns))
 
 
 def _counter_silent(
@@ -133,8 +133,10 @@ def _counter_silent(
 
 
 def _by_counter(
-    meter: EnergyMeter, sample: GpuSample, counter: int, integral: int | None
+    meter: EnergyMeter, sample: GpuSample, counter: int, by_power: tuple[int | None, int]
 ) -> tuple[EnergyMeter, EnergyStep]:
+    """``by_power`` is the integral of power since the last sample, and the time it covers."""
+    integral, _ = by_power
     elapsed_ns = sample.boottime_ns - meter.counter_at_ns
     moved = counter - (meter.counter_mj or 0)
     most = _most_mj(sample, elapsed_ns)
@@ -150,7 +152,7 @@ def _by_counter(
         method=EnergyMethod.COUNTER,
     )
     if moved == 0:
-        return _standing_still(meter, sample, integral)
+        return _standing_still(meter, sample, *by_power)
     if meter.frozen:
         # It moves again, perhaps by all it held back: that time is booked already, by power.
         return moving, EnergyStep(integral, EnergyMethod.INTEGRATED)
@@ -166,15 +168,14 @@ def _by_counter(
 
 
 def _standing_still(
-    meter: EnergyMeter, sample: GpuSample, integral: int | None
+    meter: EnergyMeter, sample: GpuSample, integral: int | None, covered_ns: int
 ) -> tuple[EnergyMeter, EnergyStep]:
     power = sample.power_mw
     if meter.frozen and integral is None:  # neither the counter nor power tells
         return meter, EnergyStep(None, EnergyMethod.INTEGRATED)
     if isinstance(power, Missing) or power < FREEZE_POWER_MW or integral is None:
         return meter, EnergyStep(0, EnergyMethod.COUNTER)
-    still_ns = sample.boottime_ns - meter.counter_at_ns
-    still_mj = meter.still_mj + integral
+    still_ns, still_mj = meter.still_ns + covered_ns, meter.still_mj + integral
     after = replace(meter, still_ns=still_ns, still_mj=still_mj)
     if meter.frozen:
         return after, EnergyStep(integral, EnergyMethod.INTEGRATED)

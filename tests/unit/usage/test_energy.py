@@ -166,6 +166,14 @@ def test_counter_of_a_card_without_power_draw_may_stand_still() -> None:
     assert steps[1:] == [EnergyStep(0, COUNTER)] * 19
 
 
+def test_time_without_power_is_no_part_of_a_freeze() -> None:
+    """After a long time at 0 W the first moment under power has not moved the counter yet."""
+    steps = run(at(0, 777, 0), at(7, 777, 0), at(7.001, 777, 1_000), at(8.001, 1_777, 1_000))
+
+    assert [step.millijoules for step in steps[1:]] == [0, 0, 1_000]
+    assert not any(step.anomaly for step in steps)
+
+
 def test_meter_says_when_it_is_frozen() -> None:
     """Nobody may go on from a frozen counter after a restart."""
     assert replace(EnergyMeter(), still_ns=FREEZE_AFTER_NS).frozen
