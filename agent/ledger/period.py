@@ -14,7 +14,7 @@ HOUR_NS = HOUR_SECONDS * NANOSECONDS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A calendar month, half open, in UTC seconds since 1970; 672 to 745 hours long."""
+    """A calendar month, half open, in UTC seconds since 1970; 671 to 745 hours long."""
 
     label: str
     start: int

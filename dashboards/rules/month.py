@@ -78,7 +78,7 @@ topk(1, month:gpufin_start_timestamp_seconds:max <= time())
         ),
         Record(
             name="month:gpufin_hours:current",
-            doc="Hours of the present month, from 672 to 745.",
+            doc="Hours of the present month, real ones: from 671 to 745.",
             by=("month",),
             expr="""
 (month:gpufin_end_timestamp_seconds:max - on (month) month:gpufin_start_timestamp_seconds:max)

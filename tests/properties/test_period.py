@@ -43,9 +43,10 @@ def test_slices_cover_an_interval_exactly(start_ns: int, zone: ZoneInfo, length_
 
 @given(moment_ns=moments_ns, zone=zones)
 def test_every_moment_lies_in_exactly_its_month(moment_ns: int, zone: ZoneInfo) -> None:
-    """Months follow each other without gap and hold 672 to 745 hours."""
+    """Months follow each other without gap and hold 671 to 745 hours."""
     month = month_at(moment_ns, zone)
 
     assert month.start <= moment_ns // SECOND < month.end
     assert month_before(month, zone).end == month.start
-    assert 671.5 * 3_600 <= month.end - month.start <= 745 * 3_600
+    # Casablanca puts its clock forward in the Februaries of 2029 and 2030, when Ramadan ends then.
+    assert 671 * 3_600 <= month.end - month.start <= 745 * 3_600
