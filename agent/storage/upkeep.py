@@ -125,10 +125,12 @@ def drop_months(place: Path, before: str) -> int:
 
 
 def retire(place: Path, uuid: str, now_ns: int) -> bool:
-    """Take a card out of those that are expected and paid for; False when it was already."""
+    """Take a card out of those that are expected and paid for; False when it was already.
+
+    Its checkpoint stays until an agent has seen this: a mistake undone before that loses nothing.
+    """
     with opened(place) as database, transaction(database):
         added = database.execute("INSERT OR IGNORE INTO retired VALUES (?, ?)", (uuid, now_ns))
-        database.execute("DELETE FROM checkpoint WHERE uuid = ?", (uuid,))
         database.execute("DELETE FROM gpu WHERE uuid = ?", (uuid,))
         return added.rowcount == 1
 

@@ -32,6 +32,7 @@ from tests.builders import (
 from tests.fakes.clock import FakeClock
 from tests.unit.config.test_prices import decoded
 from tests.unit.storage.rows import rows_of
+from tests.unit.storage.writer import batch
 
 Rows = dict[EntryKey, tuple[int, int]]
 DAY = 86_400
@@ -264,6 +265,19 @@ def test_retired_cards_are_told_and_can_come_back(agent: SqliteLedger, tmp_path:
     assert upkeep.bring_back(tmp_path, CARD)
     assert not upkeep.bring_back(tmp_path, OTHER_CARD)
     assert rows_of(tmp_path / FILE_NAME) == {a_key(): (5, 50)}
+
+
+def test_a_card_retired_by_mistake_keeps_its_checkpoint(
+    agent: SqliteLedger, tmp_path: Path
+) -> None:
+    """Undone before an agent has seen it, the time since the last run is filled as if nothing was."""
+    before = batch(1)
+    agent.write(before)
+
+    upkeep.retire(tmp_path, CARD, 5)
+    upkeep.bring_back(tmp_path, CARD)
+
+    assert list(agent.recover().checkpoints.values()) == list(before.checkpoints)
 
 
 def test_ledger_that_was_set_aside_can_be_adopted(tmp_path: Path) -> None:
