@@ -128,6 +128,14 @@ class PriceTable:
         holding = (price for price in self._of(card).candidates if price.holds(wall_ns))
         return next(holding, None)
 
+    def records(
+        self, card: GpuIdentity, start_ns: int, end_ns: int
+    ) -> Iterator[tuple[int, int, Price | None]]:
+        """Parts of [start_ns, end_ns) without a gap, each with the record that holds all through it."""
+        inside = {edge for edge in _edges(self.candidates(card)) if start_ns < edge < end_ns}
+        for from_ns, to_ns in pairwise(sorted(inside | {start_ns, end_ns})):
+            yield from_ns, to_ns, self.at(card, from_ns)
+
     def tariff_at(self, wall_ns: int) -> EnergyPrice | None:
         """What energy costs at a moment, or None: no tariff holds."""
         return next((tariff.at(wall_ns) for tariff in self.tariffs if tariff.holds(wall_ns)), None)
@@ -166,7 +174,7 @@ class PriceTable:
         known = self._of(card)
         begin_ns = known.ahead[0][0] if known.ahead else start_ns
         if known.ahead_until_ns != end_ns or start_ns < begin_ns:
-            known.ahead = tuple(self._ahead(card, known.candidates, start_ns, end_ns))
+            known.ahead = tuple(self._ahead(card, start_ns, end_ns))
             known.ahead_until_ns = end_ns
         parts = (
             (to_ns - max(from_ns, start_ns)) * rate
@@ -176,11 +184,9 @@ class PriceTable:
         return int(sum(parts, Fraction(0)))
 
     def _ahead(
-        self, card: GpuIdentity, candidates: Iterable[Price], start_ns: int, end_ns: int
+        self, card: GpuIdentity, start_ns: int, end_ns: int
     ) -> Iterator[tuple[int, int, Fraction]]:
-        inside = {edge for edge in _edges(candidates) if start_ns < edge < end_ns}
-        for from_ns, to_ns in pairwise(sorted(inside | {start_ns, end_ns})):
-            price = self.at(card, from_ns)
+        for from_ns, to_ns, price in self.records(card, start_ns, end_ns):
             paid = price.rates if price is not None and price.tier in COMMITTED else ()
             rates = (rate.nanos_per_ns for rate in paid if rate.holds(from_ns))
             yield from_ns, to_ns, sum(rates, Fraction(0))

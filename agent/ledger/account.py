@@ -4,16 +4,19 @@
 clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thread shares a lock.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.cost.prices import Price
 from agent.ledger.ahead import cost_ahead
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.book import Counters, Months, Pending
-from agent.ledger.card import Away, Card, UnfilledEnergy, report_of
-from agent.ledger.counting import count, count_missing, start_counters
+from agent.ledger.card import GONE, Card, report_of
+from agent.ledger.charging import NOTHING_MEASURED, far_intervals, interval_of
+from agent.ledger.counting import count, count_booked, count_missing, start_counters
 from agent.ledger.entry import Entry
-from agent.ledger.fill import Host, NotFilled, counter_goes_on, gap_to_fill
+from agent.ledger.fill import Host, TrueTime
+from agent.ledger.filling import fill, take_up
 from agent.ledger.policy import AccountPolicy
 from agent.ledger.posting import (
     Books,
@@ -25,14 +28,9 @@ from agent.ledger.posting import (
 )
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
 from agent.samples.instant import Instant
-from agent.units import NANOSECONDS_PER_SECOND, seconds
-from agent.usage.energy import EnergyMeter, EnergyMethod, EnergyStep, advance
-from agent.usage.exemption import exemption_of
-from agent.usage.state import IDLE_STATES, CardState, next_activity
-from agent.usage.team import team_charged, team_of
-
-_GONE = frozenset({FaultReason.LOST, FaultReason.VANISHED})
-"""A card that is down by itself; without a driver nothing is known of it."""
+from agent.usage.energy import EnergyAnomaly, EnergyStep, advance
+from agent.usage.state import CardState, next_activity
+from agent.usage.team import team_of
 
 
 class Account:
@@ -62,11 +60,15 @@ class Account:
         self._corrected_nanos = 0
         self.emissions = policy.emissions
         """Replaced by the runtime when the carbon intensity of a file changes."""
+        self._true_time = TrueTime()
+        for checkpoint in recovered.checkpoints.values():
+            self._true_time.recall(checkpoint, host)
         self._last = Instant(0, 0)
 
     def advance(self, node: NodeSample, now: Instant) -> None:
         """Book the time since the last call for every expected card."""
         self.notes, self._late_notes = self._late_notes, []
+        self._true_time.learn(now, self.host)
         for known in self._known:
             self._adopt(known.identity, known.last_seen_wall_ns, now)
         self._known = ()
@@ -80,8 +82,8 @@ class Account:
             if isinstance(card.report, GpuSample):
                 card.last_seen_wall_ns = now.wall_ns
                 card.down_ns = 0
-            if card.away is not None and node.settled:
-                self._fill_time(card, card.away, now)
+            if card.gaps and node.settled:
+                self._fill_time(card, now)
             self._book(card, now)
             self._give_up_on(card, now)
         self._last = now
@@ -132,7 +134,8 @@ class Account:
     def take(self) -> Batch:
         """All that the ledger does not hold yet, and the state that belongs to it."""
         wall_ns = self._last.wall_ns
-        checkpoints = [card.checkpoint(wall_ns, self.host) for card in self.cards.values()]
+        until, machine_id = self._true_time.moment(self._last, self.host), self.host.machine_id
+        checkpoints = [card.checkpoint(until, machine_id) for card in self.cards.values()]
         return Batch(
             rows=self.pending.take(),
             checkpoints=checkpoints,
@@ -148,15 +151,6 @@ class Account:
             },
         )
 
-    def exemption_of(self, card: Card, state: CardState, wall_ns: int) -> str:
-        """The exemption under which a card is held or idle, or empty."""
-        if state not in IDLE_STATES or not self.policy.exemptions:
-            return ""
-        labels, rules = self.policy.table.labels, self.policy.exemptions
-        return exemption_of(
-            card.identity, card.given_to, labels, rules, wall_ns // NANOSECONDS_PER_SECOND
-        )
-
     @property
     def _books(self) -> Books:
         policy = self.policy
@@ -167,7 +161,7 @@ class Account:
     def _book(self, card: Card, now: Instant) -> None:
         elapsed_ns = max(0, now.boottime_ns - card.booked_until_boottime_ns)
         card.booked_until_boottime_ns = now.boottime_ns
-        gap = elapsed_ns > self.policy.max_gap_ns
+        gap, before = elapsed_ns > self.policy.max_gap_ns, card.activity.state
         card.activity = next_activity(
             card.activity,
             card.report,
@@ -177,46 +171,45 @@ class Account:
         )
         if gap:
             card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_wall_ns=None)
-        if isinstance(card.report, GpuFault) and card.report.reason in _GONE:
+        if isinstance(card.report, GpuFault) and card.report.reason in GONE:
             card.down_ns += elapsed_ns
         count_missing(self.counters, card)
-        interval = self._interval(
-            card, now.wall_ns - elapsed_ns, now.wall_ns, self._meter_energy(card)
-        )
+        resumed, step = card.resumed, self._meter_energy(card)
+        # Twice: a sample is taken some time before its tick, so it covers a little more or less.
+        far = bool(step.millijoules) and (resumed or step.covered_ns > 2 * elapsed_ns)
+        state, span = card.activity.state, (now.wall_ns - elapsed_ns, now.wall_ns)
+        near = NOTHING_MEASURED if far else step
+        interval = interval_of(card, span, state, self.policy, step=near)
         entries = post(interval, self._books)
         count(self.counters, card, interval, entries)
         self._keep(entries)
+        if far:
+            met_ns = now.wall_ns - (now.boottime_ns - card.met.boottime_ns) if resumed else 0
+            self._book_far(far_intervals(card, step, before, (met_ns, *span), self.policy), card)
+
+    def _book_far(self, intervals: Iterable[Interval], card: Card) -> None:
+        for interval in intervals:
+            entries = post_energy(interval, self._books)
+            if interval.filled:
+                self._keep_filled(entries)
+            else:
+                count_booked(self.counters, card, interval, entries)
+                self._keep(entries)
 
     def _meter_energy(self, card: Card) -> EnergyStep:
         sample = card.report
         if not isinstance(sample, GpuSample):
             return EnergyStep(None, card.meter.method)
+        counter_at_ns = card.meter.counter_at_ns
         card.meter, step = advance(card.meter, sample, max_gap_ns=self.policy.max_gap_ns)
         if step.anomaly is not None:
             self.counters.add("gpufin_gpu_energy_anomalies_total", (*card.labels, step.anomaly), 1)
             self.notes.append(f"{card.identity.uuid}: the energy counter shows a {step.anomaly}")
-        if card.unfilled is not None and isinstance(sample.energy_mj, int):
-            gap, card.unfilled = card.unfilled, None
-            if step.anomaly is None:
-                self._fill_energy(card, gap, step)
-            return EnergyStep(None, step.method)  # it reaches back to before this process
+        if card.resumed and card.meter.counter_at_ns != counter_at_ns:
+            card.resumed = False
+            if step.anomaly is EnergyAnomaly.RESET:  # what was used before it nobody knows
+                return EnergyStep(None, step.method)
         return step
-
-    def _interval(
-        self, card: Card, start_ns: int, end_ns: int, step: EnergyStep, *, filled: bool = False
-    ) -> Interval:
-        state = CardState.UNKNOWN if filled else card.activity.state
-        return Interval(
-            gpu=card.identity,
-            team=team_charged(card.given_to, state),
-            state=state,
-            exempt=self.exemption_of(card, state, start_ns),
-            start_wall_ns=start_ns,
-            end_wall_ns=end_ns,
-            energy_mj=step.millijoules,
-            energy_method=step.method,
-            filled=filled,
-        )
 
     def _keep(self, entries: list[Entry]) -> None:
         self.months.add(entries)
@@ -233,6 +226,7 @@ class Account:
             identity=identity,
             given_to=self._team_of(identity),
             last_seen_wall_ns=last_seen_wall_ns,
+            met=now,
             booked_until_boottime_ns=now.boottime_ns,
             report=GpuFault(identity.uuid, FaultReason.FAILED),
         )
@@ -240,7 +234,8 @@ class Account:
         start_counters(self.counters, card, self.policy.table, carbon=self.emissions.expected)
         checkpoint = self._checkpoints.pop(identity.uuid, None)
         if checkpoint is not None:
-            card.away = Away(checkpoint, now.boottime_ns)
+            met = self._true_time.moment(now, self.host)
+            self.notes += take_up(card, checkpoint, met, self.host)
 
     def _team_of(self, identity: GpuIdentity) -> str:
         return team_of(identity, self.policy.table.labels, self.policy.teams)
@@ -272,49 +267,13 @@ class Account:
 
     # ---- the time when the agent was away: into the ledger and its months, never into a counter
 
-    def _fill_time(self, card: Card, away: Away, now: Instant) -> None:
-        checkpoint, uuid = away.checkpoint, card.identity.uuid
-        price = self.price_of(card, checkpoint.until.wall_ns)
-        end_ns = now.wall_ns - (now.boottime_ns - away.until_boottime_ns)
-        gap_ns = gap_to_fill(
-            checkpoint,
-            now=Instant(away.until_boottime_ns, end_ns),
-            host=self.host,
-            tier=None if price is None else price.tier,
-            max_fill_ns=self.policy.max_fill_ns,
-        )
-        if isinstance(gap_ns, NotFilled):
-            if not away.told:
-                later = "yet" if gap_ns.later else ""
-                self.notes.append(
-                    f"{uuid}: time since the last run not filled {later}: {gap_ns.reason}"
-                )
-            card.away = replace(away, told=True) if gap_ns.later else None
-            return
-        card.away = None
-        start_ns = end_ns - gap_ns
-        if isinstance(card.report, GpuFault) and card.report.reason in _GONE:
-            # It left while we were away: expected, and paid for, until max_down and no longer.
-            longest_ns = self.policy.longest_down_ns(self.price_of(card, now.wall_ns))
-            card.down_ns = max(0, end_ns - card.last_seen_wall_ns)
-            end_ns = max(start_ns, min(end_ns, card.last_seen_wall_ns + longest_ns))
-        nothing = EnergyStep(None, EnergyMethod.NONE)
-        interval = self._interval(card, start_ns, end_ns, nothing, filled=True)
-        self._keep_filled(post_time(interval, self._books))
-        card.filled_ns = end_ns - start_ns
-        self.notes.append(f"{uuid}: filled {seconds(card.filled_ns):.1f} s since the last run")
-        if counter_goes_on(checkpoint, self.host):
-            card.meter = EnergyMeter(
-                counter_mj=checkpoint.energy_mj,
-                counter_at_ns=checkpoint.energy_at_ns,
-                method=EnergyMethod.COUNTER,
-            )
-            card.unfilled = UnfilledEnergy(start_ns, end_ns)
+    def _fill_time(self, card: Card, now: Instant) -> None:
+        filling = fill(card, self._true_time.moment(now, self.host), self.policy)
+        self.notes += filling.notes
+        for span in filling.spans:
+            interval = interval_of(card, span, CardState.UNKNOWN, self.policy, filled=True)
+            self._keep_filled(post_time(interval, self._books))
 
     def _keep_filled(self, entries: list[Entry]) -> None:
         self._filled_nanos += sum(entry.nanos for entry in entries)
         self._keep(entries)
-
-    def _fill_energy(self, card: Card, gap: UnfilledEnergy, step: EnergyStep) -> None:
-        interval = self._interval(card, gap.start_wall_ns, gap.end_wall_ns, step, filled=True)
-        self._keep_filled(post_energy(interval, self._books))

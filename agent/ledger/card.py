@@ -2,32 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from agent.ledger.fill import Checkpoint, Host
+from agent.ledger.fill import Checkpoint, Gap, Moment
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
 from agent.samples.instant import Instant
 from agent.usage.energy import EnergyMeter
 from agent.usage.state import Activity
 
-
-@dataclass(frozen=True, slots=True)
-class UnfilledEnergy:
-    """A gap whose time is booked and whose energy waits for the device counter's first reading."""
-
-    start_wall_ns: int
-    end_wall_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The time from an earlier process's checkpoint to the moment this one met the card, not filled yet.
-
-    It waits until the driver has said whether the card is there and, after a reboot, until the clock
-    can be trusted; ``told`` when the operator knows that it waits.
-    """
-
-    checkpoint: Checkpoint
-    until_boottime_ns: int
-    told: bool = False
+GONE = frozenset({FaultReason.LOST, FaultReason.VANISHED})
+"""A card that is down by itself; without a driver nothing is known of it."""
 
 
 @dataclass(slots=True)
@@ -37,34 +19,43 @@ class Card:
     identity: GpuIdentity
     given_to: str
     last_seen_wall_ns: int
+    met: Instant
+    """When this process began to book it."""
     booked_until_boottime_ns: int
     report: GpuSample | GpuFault
     activity: Activity = field(default_factory=Activity)
     meter: EnergyMeter = field(default_factory=EnergyMeter)
     down_ns: int = 0
     """For how long it has been down while the driver answered."""
-    away: Away | None = None
+    gaps: tuple[Gap, ...] = ()
+    """Time before this process that is not booked.  It waits until the driver has said whether the card
+    is there and, after a reboot, until the clock can be trusted."""
+    told_to_wait: bool = False
+    """The operator knows that it waits."""
     filled_ns: int | None = None
-    unfilled: UnfilledEnergy | None = None
+    resumed: bool = False
+    """The meter goes on from an earlier process, and the counter has not moved since."""
 
     @property
     def labels(self) -> tuple[str, str]:
         """The labels ``uuid`` and ``gpu``."""
         return (self.identity.uuid, str(self.identity.index))
 
-    def checkpoint(self, wall_ns: int, host: Host) -> Checkpoint:
-        """Up to when it is booked; ``wall_ns`` is that moment on the wall clock."""
+    def checkpoint(self, until: Moment, machine_id: str) -> Checkpoint:
+        """Up to when it is booked, with what is still open before."""
         meter = self.meter
         # What a frozen or silent counter holds back is booked already, by power.
         resumable = not meter.frozen and not meter.bridged_mj
         return Checkpoint(
             uuid=self.identity.uuid,
             model=self.identity.model,
-            until=Instant(self.booked_until_boottime_ns, wall_ns),
-            boot_id=host.boot_id,
-            machine_id=host.machine_id,
+            until=until.at,
+            boot_id=until.boot_id,
+            machine_id=machine_id,
             energy_mj=meter.counter_mj if resumable else None,
             energy_at_ns=meter.counter_at_ns if resumable else 0,
+            trusted=until.trusted,
+            gaps=self.gaps,
         )
 
 

@@ -47,9 +47,16 @@ def start_counters(counters: Counters, card: Card, table: PriceTable, *, carbon:
 
 def count(counters: Counters, card: Card, interval: Interval, entries: Iterable[Entry]) -> None:
     """Add an interval and what was booked for it."""
-    add, labels, state = counters.add, card.labels, interval.state
     duration_ns = interval.end_wall_ns - interval.start_wall_ns
-    add("gpufin_gpu_state_seconds_total", (*labels, state), duration_ns)
+    counters.add("gpufin_gpu_state_seconds_total", (*card.labels, interval.state), duration_ns)
+    count_booked(counters, card, interval, entries)
+
+
+def count_booked(
+    counters: Counters, card: Card, interval: Interval, entries: Iterable[Entry]
+) -> None:
+    """Add the energy of an interval whose time was counted before, and what was booked."""
+    add, labels, state = counters.add, card.labels, interval.state
     if interval.energy_mj is not None:
         add("gpufin_gpu_energy_joules_total", labels, interval.energy_mj)
     for entry in entries:

@@ -1,8 +1,9 @@
 """From an interval of one card to ledger entries: cut at every edge, priced, exact."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from agent.cost.energy import CarbonIntensity
@@ -80,6 +81,13 @@ def post_time(interval: Interval, books: Books) -> list[Entry]:
 def post_energy(interval: Interval, books: Books) -> list[Entry]:
     """What its energy costs, spread evenly over its time; the pieces sum to it to the millijoule."""
     return list(_energy(interval, list(_pieces(interval, books)), books))
+
+
+def spread(millijoules: int, edges: Sequence[int]) -> list[int]:
+    """An amount over adjoining parts by their lengths; the parts sum to it.  The edges are not all one."""
+    start, length = edges[0], edges[-1] - edges[0]
+    until = [millijoules * (edge - start) // length for edge in edges]
+    return [after - before for before, after in pairwise(until)]
 
 
 def _pieces(interval: Interval, books: Books) -> Iterator[Piece]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.ledger.account import Account
 from agent.ledger.ahead import cost_ahead
 from agent.ledger.card import Card
+from agent.ledger.charging import exemption_at
 from agent.ledger.period import month_at, month_before
 from agent.money import units
 from agent.ports import ViewProvider
@@ -96,7 +97,7 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
         energy_source=str(card.meter.method),
         price=price,
         rate_per_hour=account.policy.table.rate_per_hour(card.identity, now.wall_ns, power_mw),
-        exemption=account.exemption_of(card, card.activity.state, now.wall_ns),
+        exemption=exemption_at(card, card.activity.state, now.wall_ns, account.policy),
         team=card.given_to,
         filled_ns=card.filled_ns,
     )

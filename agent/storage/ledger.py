@@ -14,12 +14,15 @@ from pathlib import Path
 from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.entry import AVOIDABLE_COMPONENTS, MONEY_COMPONENTS, MonthKey, MonthSums
-from agent.ledger.fill import Checkpoint
 from agent.money import NANOS_PER_UNIT
 from agent.ports import LedgerStore
 from agent.samples.device import GpuIdentity
-from agent.samples.instant import Instant
 from agent.samples.reading import Missing
+from agent.storage.checkpoints import (
+    checkpoint_statements,
+    forget_statements,
+    read_checkpoints,
+)
 from agent.storage.connection import (
     FILE_NAME,
     NewerSchemaError,
@@ -184,7 +187,7 @@ def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:
         digests.setdefault(identifier, set()).add(digest)
     return Recovered(
         ledger_id=ledger_id,
-        checkpoints={row[0]: _checkpoint(row) for row in execute("SELECT * FROM checkpoint")},
+        checkpoints=read_checkpoints(database),
         remainders={
             (row[0], row[1], row[2]): (int(row[3]), int(row[4]))
             for row in execute("SELECT * FROM remainder")
@@ -217,19 +220,6 @@ def _retired(database: sqlite3.Connection) -> frozenset[str]:
     return frozenset(uuid for (uuid,) in database.execute("SELECT uuid FROM retired"))
 
 
-def _checkpoint(row: tuple[object, ...]) -> Checkpoint:
-    uuid, model, boottime_ns, wall_ns, boot_id, machine_id, energy_mj, energy_at_ns = row
-    return Checkpoint(
-        uuid=str(uuid),
-        model=str(model),
-        until=Instant(int(str(boottime_ns)), int(str(wall_ns))),
-        boot_id=str(boot_id),
-        machine_id=str(machine_id),
-        energy_mj=None if energy_mj is None else int(str(energy_mj)),
-        energy_at_ns=int(str(energy_at_ns)),
-    )
-
-
 def identity_of(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
     """A card from a row of the table ``gpu``."""
     uuid, index, model, pci_bus_id, _, memory = row
@@ -244,22 +234,7 @@ def identity_of(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
 
 def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
     yield ADD_ENTRY, ((*key, *amounts) for key, amounts in batch.rows.items())
-    yield (
-        "REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                point.uuid,
-                point.model,
-                point.until.boottime_ns,
-                point.until.wall_ns,
-                point.boot_id,
-                point.machine_id,
-                None if point.energy_mj is None else str(point.energy_mj),
-                point.energy_at_ns,
-            )
-            for point in batch.checkpoints
-        ),
-    )
+    yield from checkpoint_statements(batch.checkpoints)
     yield (
         "REPLACE INTO remainder VALUES (?, ?, ?, ?, ?)",
         (
@@ -268,7 +243,7 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
         ),
     )
     yield "REPLACE INTO gpu VALUES (?, ?, ?, ?, ?, ?)", (_gpu_row(gpu) for gpu in batch.gpus)
-    yield "DELETE FROM checkpoint WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
+    yield from forget_statements(batch.gone)
     yield "DELETE FROM gpu WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
     now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
     yield "DELETE FROM ahead", ((),)

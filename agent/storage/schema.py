@@ -33,7 +33,8 @@ CREATE TABLE checkpoint (
   boot_id TEXT NOT NULL,
   machine_id TEXT NOT NULL,
   energy_mj TEXT,            -- the driver's counter is unsigned, SQLite's integers are not
-  energy_at_ns INTEGER NOT NULL
+  energy_at_ns INTEGER NOT NULL,
+  trusted INTEGER NOT NULL DEFAULT 1 -- whether a synchronised clock vouches for wall_ns
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE remainder (
   uuid TEXT NOT NULL,
@@ -71,6 +72,19 @@ CREATE TABLE ahead (
   at_wall_ns INTEGER NOT NULL,
   PRIMARY KEY (month, team, currency)
 ) WITHOUT ROWID, STRICT;
+CREATE TABLE gap (           -- time before a checkpoint that is not booked yet
+  uuid TEXT NOT NULL,
+  number INTEGER NOT NULL,   -- in the order of time
+  start_boot_id TEXT NOT NULL,
+  start_boottime_ns INTEGER NOT NULL,
+  start_wall_ns INTEGER NOT NULL,
+  start_trusted INTEGER NOT NULL,
+  end_boot_id TEXT NOT NULL,
+  end_boottime_ns INTEGER NOT NULL,
+  end_wall_ns INTEGER NOT NULL,
+  end_trusted INTEGER NOT NULL,
+  PRIMARY KEY (uuid, number)
+) WITHOUT ROWID, STRICT;
 CREATE TABLE retired (uuid TEXT PRIMARY KEY, at_wall_ns INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 """
 """Money is in 1e-9 of the currency; quantity in nanoseconds, for the component energy in millijoules."""
@@ -84,6 +98,7 @@ INSERT INTO entry SELECT hour, month, uuid, state, component, price_id, currency
 DROP TABLE entry_before;
 CREATE INDEX entry_month ON entry (month);
 ALTER TABLE gpu ADD COLUMN memory_total_bytes INTEGER;
+ALTER TABLE checkpoint ADD COLUMN trusted INTEGER NOT NULL DEFAULT 1;
 """
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -94,7 +109,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _WORK_TABLES,
     ),
 }
-"""From a schema version to the next: exemptions, corrections, price records, retired cards, cost ahead."""
+"""From a schema version to the next: exemptions, corrections, price records, retired cards, cost ahead,
+open gaps."""
 
 
 def statements(script: str) -> list[str]:

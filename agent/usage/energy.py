@@ -4,7 +4,7 @@ The counter (NVML total energy) can restart (driver reload, GPU reset), jump and
 found, counted and bridged with power x time, and never taken at face value.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from agent.samples.device import GpuSample
@@ -71,11 +71,16 @@ class EnergyMeter:
 
 @dataclass(frozen=True, slots=True)
 class EnergyStep:
-    """The energy of one interval; ``millijoules`` is None when it could not be measured."""
+    """The energy of one interval; ``millijoules`` is None when it could not be measured.
+
+    ``covered_ns`` is how far back from the sample it reaches, where there is any: longer than the time
+    since the sample before when the counter could not be read in between.
+    """
 
     millijoules: int | None
     method: EnergyMethod
     anomaly: EnergyAnomaly | None = None
+    covered_ns: int = field(default=0, compare=False)
 
 
 def advance(
@@ -92,7 +97,7 @@ def advance(
         method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
         if meter.counter_mj is not None:
             return _counter_silent(meter, integral, covered_ns)
-        return replace(meter, method=method), EnergyStep(integral, method)
+        return replace(meter, method=method), EnergyStep(integral, method, covered_ns=covered_ns)
     if meter.counter_mj is None:
         first = replace(
             meter,
@@ -104,7 +109,7 @@ def advance(
         )
         # The interval before a first counter reading is known only as far as power was.
         method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
-        return first, EnergyStep(integral, method)
+        return first, EnergyStep(integral, method, covered_ns=covered_ns)
     return _by_counter(meter, sample, counter, (integral, covered_ns))
 
 
@@ -122,6 +127,7 @@ def _counter_silent(
         return replace(meter, silent_ns=silent_ns, silent_mj=silent_mj), EnergyStep(
             None, EnergyMethod.COUNTER
         )
+    reaches_ns = covered_ns if meter.bridged_mj else silent_ns
     after = replace(
         meter,
         silent_ns=silent_ns,
@@ -129,14 +135,14 @@ def _counter_silent(
         bridged_mj=meter.bridged_mj + silent_mj,
         method=EnergyMethod.INTEGRATED,
     )
-    return after, EnergyStep(silent_mj, EnergyMethod.INTEGRATED)
+    return after, EnergyStep(silent_mj, EnergyMethod.INTEGRATED, covered_ns=reaches_ns)
 
 
 def _by_counter(
     meter: EnergyMeter, sample: GpuSample, counter: int, by_power: tuple[int | None, int]
 ) -> tuple[EnergyMeter, EnergyStep]:
     """``by_power`` is the integral of power since the last sample, and the time it covers."""
-    integral, _ = by_power
+    integral, covered_ns = by_power
     elapsed_ns = sample.boottime_ns - meter.counter_at_ns
     moved = counter - (meter.counter_mj or 0)
     most = _most_mj(sample, elapsed_ns)
@@ -155,16 +161,15 @@ def _by_counter(
         return _standing_still(meter, sample, *by_power)
     if meter.frozen:
         # It moves again, perhaps by all it held back: that time is booked already, by power.
-        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED)
-    if moved < 0:
-        if (
-            counter <= most and not meter.bridged_mj
-        ):  # all since the restart fits into this interval
-            return moving, EnergyStep(counter, EnergyMethod.COUNTER, EnergyAnomaly.RESET)
-        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, EnergyAnomaly.RESET)
-    if moved > most:
-        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, EnergyAnomaly.JUMP)
-    return moving, EnergyStep(max(0, moved - meter.bridged_mj), EnergyMethod.COUNTER)
+        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, covered_ns=covered_ns)
+    if moved < 0 and counter <= most and not meter.bridged_mj:
+        # All since the restart fits into this interval.
+        return moving, EnergyStep(counter, EnergyMethod.COUNTER, EnergyAnomaly.RESET, elapsed_ns)
+    if moved < 0 or moved > most:
+        anomaly = EnergyAnomaly.RESET if moved < 0 else EnergyAnomaly.JUMP
+        return moving, EnergyStep(integral, EnergyMethod.INTEGRATED, anomaly, covered_ns)
+    booked_mj = max(0, moved - meter.bridged_mj)
+    return moving, EnergyStep(booked_mj, EnergyMethod.COUNTER, covered_ns=elapsed_ns)
 
 
 def _standing_still(
@@ -178,10 +183,10 @@ def _standing_still(
     still_ns, still_mj = meter.still_ns + covered_ns, meter.still_mj + integral
     after = replace(meter, still_ns=still_ns, still_mj=still_mj)
     if meter.frozen:
-        return after, EnergyStep(integral, EnergyMethod.INTEGRATED)
+        return after, EnergyStep(integral, EnergyMethod.INTEGRATED, covered_ns=covered_ns)
     if still_ns < FREEZE_AFTER_NS:
         return after, EnergyStep(0, EnergyMethod.COUNTER)
-    return after, EnergyStep(still_mj, EnergyMethod.INTEGRATED, EnergyAnomaly.FREEZE)
+    return after, EnergyStep(still_mj, EnergyMethod.INTEGRATED, EnergyAnomaly.FREEZE, still_ns)
 
 
 def _integrate(

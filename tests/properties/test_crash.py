@@ -12,7 +12,7 @@ from agent.ledger.entry import Component, EntryKey
 from agent.ledger.fill import Host
 from agent.ledger.policy import AccountPolicy
 from agent.ports import LedgerStore
-from agent.samples.device import FaultReason, GpuFault, GpuSample
+from agent.samples.device import FaultReason, GpuFault, GpuSample, NodeSample
 from agent.samples.reading import Missing
 from agent.storage.connection import FILE_NAME
 from agent.storage.ledger import SqliteLedger
@@ -30,7 +30,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeLedger
 from tests.unit.storage.rows import rows_of
 
-MONTHS = [f"{year}-{month:02d}" for year in range(2026, 2033) for month in range(1, 13)]
+MONTHS = [f"{year}-{month:02d}" for year in range(1970, 2033) for month in range(1, 13)]
 POWER_MW = 300_000
 RESERVED = a_policy(a_rental("3.33", tier=Tier.RESERVED))
 ON_DEMAND = a_policy(a_rental("3.33"))
@@ -40,8 +40,11 @@ OWNED = a_policy(an_owned())
 @dataclass(frozen=True)
 class Event:
     kind: str
-    """tick, blind (the card hangs), counterless, flush, full (a flush that fails), crash, reboot."""
+    """tick, blind (the card hangs), counterless, silent (the driver hangs), flush, full (a flush that
+    fails), crash, reboot, cold (a reboot that loses the clock), synchronise."""
     passed_ns: int
+    error_seconds: int = 0
+    """By how much the clock is off after a reboot that loses it."""
 
 
 class Node:
@@ -51,6 +54,7 @@ class Node:
         self.clock, self.store, self.policy = FakeClock(), store, policy
         self.host: Host = HERE
         self.boots = 1
+        self.error_ns = 0
         self.energy_mj = 7 * 10**9
         self.known_since: tuple[int, int] | None = None
         """(wall clock, energy counter) of the first tick that a flush saved."""
@@ -62,26 +66,45 @@ class Node:
     def happen(self, event: Event) -> None:
         self._pass(event.passed_ns)
         match event.kind:
-            case "tick":
-                self.tick(a_sample(self.clock.boottime_ns, energy_mj=self.energy_mj))
-            case "blind":
-                self.tick(a_fault(FaultReason.HUNG))
-            case "counterless":
-                self.tick(a_sample(self.clock.boottime_ns, energy_mj=Missing.TIMEOUT))
+            case "tick" | "blind" | "counterless":
+                self.tick(self._report(event.kind))
+            case "silent":
+                self.advance(a_node(cards=[], driver_up=False, settled=False))
             case "flush":
                 self.flush()
             case "full":
                 self.account.pending.put_back(self.account.take().rows)
             case "crash":
                 self.restart()
+            case "synchronise":
+                self.synchronise()
             case _:
-                self.clock.reboot(off_seconds=event.passed_ns / SECOND)
-                self.boots += 1
-                self.host = replace(HERE, boot_id=f"boot-{self.boots}")
-                self.restart()
+                self.reboot(event)
+
+    def _report(self, kind: str) -> GpuSample | GpuFault:
+        if kind == "blind":
+            return a_fault(FaultReason.HUNG)
+        energy = Missing.TIMEOUT if kind == "counterless" else self.energy_mj
+        return a_sample(self.clock.boottime_ns, energy_mj=energy)
+
+    def reboot(self, event: Event) -> None:
+        cold = event.kind == "cold"
+        self.clock.reboot(off_seconds=event.passed_ns / SECOND)
+        self.boots += 1
+        self.error_ns = event.error_seconds * SECOND if cold else 0
+        self.host = replace(HERE, boot_id=f"boot-{self.boots}", clock_synchronized=not cold)
+        self.restart()
+
+    def synchronise(self) -> None:
+        self.host = self.account.host = replace(self.host, clock_synchronized=True)
+        self.error_ns = 0
+
+    def advance(self, node: NodeSample) -> None:
+        now = self.clock.now()
+        self.account.advance(node, replace(now, wall_ns=now.wall_ns + self.error_ns))
 
     def tick(self, report: GpuSample | GpuFault) -> None:
-        self.account.advance(a_node(report), self.clock.now())
+        self.advance(a_node(report))
         if self.known_since is None and self._first is None:
             self._first = (self.clock.wall_ns, self.energy_mj)
 
@@ -94,7 +117,8 @@ class Node:
         self.account = self._start()
 
     def end(self) -> None:
-        """A last good tick, written."""
+        """A last good tick at a right clock, written."""
+        self.synchronise()
         self.happen(Event("tick", SECOND))
         self.flush()
         self._count()
@@ -132,11 +156,16 @@ passed = st.one_of(
 )
 
 
+errors = st.sampled_from([0, -90, 18_000, -200 * 86_400, 300 * 86_400, -20_000 * 86_400])
+
+
 def events(*kinds: str) -> st.SearchStrategy[list[Event]]:
-    return st.lists(st.builds(Event, st.sampled_from(kinds), passed), min_size=3, max_size=40)
+    return st.lists(
+        st.builds(Event, st.sampled_from(kinds), passed, errors), min_size=3, max_size=40
+    )
 
 
-ONE_BOOT = ("tick", "tick", "tick", "blind", "flush", "full", "crash")
+ONE_BOOT = ("tick", "tick", "tick", "blind", "silent", "flush", "full", "crash")
 
 
 @given(day=events(*ONE_BOOT))
@@ -165,6 +194,40 @@ def test_reboot_of_a_reserved_card_loses_and_doubles_nothing(day: list[Event]) -
     check_rental(node, store.rows)
 
 
+@given(day=events(*ONE_BOOT, "flush", "cold", "cold", "reboot", "synchronise"))
+def test_no_sequence_of_restarts_before_the_clock_is_right_loses_or_doubles(
+    day: list[Event],
+) -> None:
+    """Reserved: clocks that are wrong at first, drivers that hang at boot, and crashes in between."""
+    store = FakeLedger()
+    node = Node(store, RESERVED)
+
+    node.happen(Event("tick", SECOND))
+    node.flush()
+    for event in day:
+        node.happen(event)
+    node.end()
+
+    check_rental(node, store.rows)
+    assert node.account.unreconciled_nanos == 0
+
+
+@given(day=events(*ONE_BOOT, "synchronise"), error_seconds=errors)
+def test_a_wrong_clock_within_a_boot_matters_to_no_sum(
+    day: list[Event], error_seconds: int
+) -> None:
+    """On demand: the boot clock measures every gap, whatever the wall shows meanwhile."""
+    store = FakeLedger()
+    node = Node(store, ON_DEMAND)
+    node.happen(Event("cold", 0, error_seconds))
+
+    for event in day:
+        node.happen(event)
+    node.end()
+
+    check_rental(node, store.rows)
+
+
 @given(day=events(*ONE_BOOT, "counterless"))
 def test_crash_loses_and_doubles_no_energy(day: list[Event]) -> None:
     """The device's counter bridges kills, hangs and unreadable counters to the millijoule."""
@@ -183,14 +246,16 @@ def test_crash_loses_and_doubles_no_energy(day: list[Event]) -> None:
 
 
 @settings(max_examples=12)
-@given(day=events(*ONE_BOOT))
+@given(day=events(*ONE_BOOT, "cold", "synchronise"))
 def test_crash_over_the_real_ledger_loses_and_doubles_nothing(day: list[Event]) -> None:
     """The same with SQLite in between, opened anew by each life."""
     with TemporaryDirectory() as directory:
-        node = Node(SqliteLedger(Path(directory), source="simulated"), ON_DEMAND)
+        node = Node(SqliteLedger(Path(directory), source="simulated"), RESERVED)
+        node.happen(Event("tick", SECOND))
+        node.flush()
 
         for event in day:
-            if event.kind == "crash":
+            if event.kind in {"crash", "cold"}:
                 node.store.close()
                 node.store = SqliteLedger(Path(directory), source="simulated")
             node.happen(event)

@@ -187,7 +187,7 @@ def test_account_before_the_first_tick_writes_nothing() -> None:
 
 
 def test_unreadable_counter_leaves_the_gap_for_later() -> None:
-    """A first sample without a counter does not use up the chance to fill."""
+    """A first sample without a counter does not use up the chance to fill; what was used since is live."""
     life = Life(FakeClock(), policy=OWNED)
     life.tick(life.sample(energy_mj=1_000))
     life.flush()
@@ -197,7 +197,9 @@ def test_unreadable_counter_leaves_the_gap_for_later() -> None:
     after.tick(after.sample(energy_mj=201_000))
     after.flush()
 
-    assert sum(q for _, q in after.rows(component="energy", filled=True).values()) == 200_000
+    assert sum(q for _, q in after.rows(component="energy", filled=True).values()) == 100_000
+    assert sum(q for _, q in after.rows(component="energy", filled=False).values()) == 100_000
+    assert after.counter("gpufin_gpu_energy_joules_total")[LABELS] == 100_000
 
 
 def test_facts_of_a_card_may_change_under_one_index(life: Life) -> None:

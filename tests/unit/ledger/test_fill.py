@@ -4,8 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from agent.cost.prices import Tier
-from agent.ledger.fill import Checkpoint, Host, NotFilled, counter_goes_on, gap_to_fill
+from agent.ledger.fill import (
+    Checkpoint,
+    Gap,
+    Host,
+    Measured,
+    Moment,
+    Stretch,
+    TrueTime,
+    counter_goes_on,
+    gaps_since,
+    measure,
+)
 from agent.samples.instant import Instant
 from tests.builders import CARD, HERE, HOUR, MODEL, REBOOTED, SECOND
 
@@ -19,58 +29,76 @@ LAST = Checkpoint(
     energy_mj=5_000,
     energy_at_ns=1_000 * SECOND,
 )
-UNSYNCHRONISED = replace(REBOOTED, clock_synchronized=False)
 
 
-def gap(host: Host, now: Instant, tier: Tier | None = Tier.ON_DEMAND) -> int | NotFilled:
-    return gap_to_fill(LAST, now=now, host=host, tier=tier, max_fill_ns=HOUR)
+def at(boot: str, boottime_ns: int, wall_ns: int, *, trusted: bool = True) -> Moment:
+    return Moment(boot, Instant(boottime_ns, wall_ns), trusted)
 
 
-@pytest.mark.parametrize("tier", [*Tier, None])
-def test_gap_within_one_boot_is_measured_by_the_boot_clock(tier: Tier | None) -> None:
-    """However long, under any terms, and wherever the wall clock stands meanwhile."""
+def found(host: Host, now: Instant, last: Checkpoint = LAST) -> Measured:
+    met = Moment(host.boot_id, now, trusted=host.clock_synchronized)
+    gaps, why_not = gaps_since(last, met, host)
+    measured = measure(gaps, met)
+    return replace(measured, refused=(*measured.refused, *[why_not] * bool(why_not)))
+
+
+def lengths(measured: Measured) -> list[int]:
+    return [stretch.end_ns - stretch.start_ns for stretch in measured.stretches]
+
+
+def test_gap_within_one_boot_is_measured_by_the_boot_clock() -> None:
+    """However long, and wherever the wall clock stands meanwhile."""
     now = Instant(1_000 * SECOND + 3 * HOUR, 0)
-    unsynchronised = replace(HERE, clock_synchronized=False)
 
-    assert gap(HERE, now, tier) == 3 * HOUR
-    assert gap(unsynchronised, now, tier) == 3 * HOUR
+    for host in (HERE, replace(HERE, clock_synchronized=False)):
+        (stretch,) = found(host, now).stretches
+        assert (stretch.start_ns, stretch.end_ns) == (-3 * HOUR, 0)
+        assert not stretch.rebooted
 
 
 def test_gap_is_never_negative() -> None:
     """A boot clock behind the checkpoint gives nothing to book."""
-    assert gap(HERE, Instant(0, YEAR)) == 0
+    assert lengths(found(HERE, Instant(0, YEAR))) == [0]
 
 
-@pytest.mark.parametrize("tier", [Tier.ON_DEMAND, Tier.SPOT, None])
-def test_rented_card_is_filled_over_a_short_reboot_alone(tier: Tier | None) -> None:
-    """A reboot up to max_fill is paid for; a longer stop is not, and none of it is filled."""
-    assert gap(REBOOTED, Instant(0, YEAR + HOUR), tier) == HOUR
-    too_long = gap(REBOOTED, Instant(0, YEAR + HOUR + 1), tier)
-    assert isinstance(too_long, NotFilled)
-    assert "max_fill" in too_long.reason
-
-
-@pytest.mark.parametrize("tier", [Tier.OWNED, Tier.RESERVED])
-def test_owned_and_reserved_cards_are_filled_without_limit(tier: Tier) -> None:
-    """They cost whether the node runs or not."""
-    assert gap(REBOOTED, Instant(0, 2 * YEAR), tier) == YEAR
+def test_gap_over_a_reboot_is_measured_by_the_wall_clock() -> None:
+    """From the last row to now, when both can be trusted."""
+    assert found(REBOOTED, Instant(7, 2 * YEAR)).stretches == (
+        Stretch(YEAR, 2 * YEAR, trusted=True, rebooted=True),
+    )
 
 
 @pytest.mark.parametrize(
-    ("host", "wall_ns", "why"),
+    ("host", "last", "wall_ns", "why"),
     [
-        (UNSYNCHRONISED, YEAR + SECOND, "not synchronised"),
-        (REBOOTED, YEAR - 1, "behind"),
-        (replace(HERE, machine_id="another"), YEAR + SECOND, "another machine"),
-        (replace(REBOOTED, machine_id="another"), YEAR + SECOND, "another machine"),
+        (REBOOTED, LAST, YEAR - 1, "behind"),
+        (replace(HERE, machine_id="another"), LAST, YEAR + SECOND, "another machine"),
+        (replace(REBOOTED, machine_id="another"), LAST, YEAR + SECOND, "another machine"),
+        (replace(REBOOTED, machine_id=""), replace(LAST, machine_id=""), YEAR, "no id"),
+        (REBOOTED, replace(LAST, trusted=False), 56 * YEAR, "when the last run ended"),
     ],
 )
-def test_gap_that_cannot_be_trusted_stays_empty(host: Host, wall_ns: int, why: str) -> None:
-    """Even an owned card's time is not guessed."""
-    found = gap(host, Instant(5_000 * SECOND, wall_ns), Tier.OWNED)
+def test_gap_that_cannot_be_trusted_stays_empty(
+    host: Host, last: Checkpoint, wall_ns: int, why: str
+) -> None:
+    """Time is not guessed; a clock that began in 1970 must not bill for the years since."""
+    measured = found(host, Instant(5_000 * SECOND, wall_ns), last)
 
-    assert isinstance(found, NotFilled)
-    assert why in found.reason
+    assert not measured.stretches
+    assert not measured.waiting
+    assert why in measured.refused[0]
+
+
+def test_gap_waits_while_the_clock_is_not_synchronised() -> None:
+    """And has its length when the clock is, although it was set meanwhile."""
+    met = at("boot-2", 20 * SECOND, 3, trusted=False)
+    gaps, _ = gaps_since(LAST, met, REBOOTED)
+
+    waiting = measure(gaps, at("boot-2", 50 * SECOND, 33, trusted=False)).waiting
+    then = measure(waiting, at("boot-2", 60 * SECOND, YEAR + HOUR + 40 * SECOND))
+
+    assert lengths(then) == [HOUR]
+    assert not then.waiting
 
 
 def test_boot_that_cannot_be_told_is_another_boot() -> None:
@@ -78,10 +106,59 @@ def test_boot_that_cannot_be_told_is_another_boot() -> None:
     nameless = replace(LAST, boot_id="")
     host = replace(HERE, boot_id="", clock_synchronized=False)
 
-    found = gap_to_fill(nameless, now=Instant(10**18, YEAR), host=host, tier=None, max_fill_ns=HOUR)
-
-    assert isinstance(found, NotFilled)
+    assert found(host, Instant(10**18, YEAR), nameless).waiting
     assert not counter_goes_on(nameless, host)
+
+
+@pytest.mark.parametrize(
+    ("told", "places"),
+    [
+        # (met, last row) of the boot between, on its own clock, 100 s apart.
+        ((3 * HOUR, 3 * HOUR + 100 * SECOND), [(0, 3 * HOUR), (3 * HOUR + 100 * SECOND, 5 * HOUR)]),
+        ((-YEAR, -YEAR + 100 * SECOND), [(100 * SECOND, 5 * HOUR)]),
+        ((YEAR, YEAR + 100 * SECOND), [(100 * SECOND, 5 * HOUR)]),
+        ((2 * HOUR, HOUR), [(100 * SECOND, 5 * HOUR)]),
+    ],
+)
+def test_gaps_around_a_boot_without_a_trusted_clock_are_measured_together(
+    told: tuple[int, int], places: list[tuple[int, int]]
+) -> None:
+    """Their sum is the time between less what was booked; that boot's clock may say where they lie."""
+    gaps = (
+        Gap(at("1", 9, 0), at("2", 20 * SECOND, told[0], trusted=False)),
+        Gap(at("2", 120 * SECOND, told[1], trusted=False), at("3", 7, 5 * HOUR)),
+    )
+
+    measured = measure(gaps, at("3", 7, 5 * HOUR))
+
+    assert [(each.start_ns, each.end_ns) for each in measured.stretches] == places
+    assert sum(lengths(measured)) == 5 * HOUR - 100 * SECOND
+
+
+def test_gaps_of_a_boot_become_one() -> None:
+    """Restarts while the driver hangs do not pile up; those over a reboot are kept apart."""
+    over = Gap(at("boot-0", 5, 0), at("boot-1", 10 * SECOND, HOUR))
+    first = Gap(at("boot-1", 100 * SECOND, YEAR), at("boot-1", 130 * SECOND, YEAR))
+    last = replace(LAST, gaps=(over, first))
+
+    gaps, _ = gaps_since(last, at("boot-1", 1_010 * SECOND, YEAR), HERE)
+
+    assert gaps[0] == over
+    assert [gap.boottime_ns for gap in gaps[1:]] == [40 * SECOND]
+
+
+def test_true_time_outlasts_a_clock_that_is_set_wrong() -> None:
+    """What a synchronised clock told holds for the boot, also in the next process."""
+    time = TrueTime()
+    time.learn(Instant(10, 1_000), HERE)
+    time.learn(Instant(20, 5), replace(HERE, clock_synchronized=False))
+    heir, stranger = TrueTime(), TrueTime()
+    heir.recall(replace(LAST, until=Instant(10, 1_000)), HERE)
+    stranger.recall(LAST, REBOOTED)
+
+    for known in (time, heir):
+        assert known.moment(Instant(30, 7), HERE) == at("boot-1", 30, 1_020)
+    assert not stranger.moment(Instant(30, 7), REBOOTED).trusted
 
 
 @pytest.mark.parametrize(

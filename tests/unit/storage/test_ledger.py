@@ -15,7 +15,7 @@ from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu
 from agent.ledger.book import Pending
 from agent.ledger.entry import Component, Entry, EntryKey, MonthKey, MonthSums
-from agent.ledger.fill import Checkpoint
+from agent.ledger.fill import Checkpoint, Gap, Moment
 from agent.samples.instant import Instant
 from agent.storage.connection import FILE_NAME, LOCK_NAME
 from agent.storage.ledger import SqliteLedger, remembered_gpus
@@ -56,9 +56,13 @@ def opened(directory: Path, source: str = "simulated") -> SqliteLedger:
 
 
 def test_recovery_gives_back_what_was_written(tmp_path: Path) -> None:
-    """Checkpoints, remainders, cards and the ledger's name survive, u64 counters included."""
+    """Checkpoints, open gaps, remainders, cards and the ledger's name survive, u64 counters included."""
     store = opened(tmp_path)
-    without_counter = replace(POINT, uuid=OTHER_CARD, energy_mj=None)
+    gaps = (
+        Gap(Moment("a", Instant(1, 2), trusted=True), Moment("b", Instant(3, 4), trusted=False)),
+        Gap(Moment("b", Instant(5, -6), trusted=False), Moment("c", Instant(7, 8), trusted=True)),
+    )
+    without_counter = replace(POINT, uuid=OTHER_CARD, energy_mj=None, trusted=False, gaps=gaps)
     batch = a_batch(checkpoints=(POINT, without_counter))
 
     store.write(batch)
