@@ -64,7 +64,18 @@ class LedgerStore(Protocol):
     """The book of record of one node; one writer."""
 
     def recover(self) -> Recovered:
-        """All that is needed to go on where the last process stopped."""
+        """All that is needed to go on where the last process stopped.
+
+        Without a ``ledger_id`` when the ledger cannot be used now.
+        """
+        ...
+
+    def reopen(self) -> Recovered | None:
+        """The same of a ledger that could not be used and can be now; None when there is no such change.
+
+        Raises:
+            LedgerError: it still cannot be used.
+        """
         ...
 
     def write(self, batch: Batch) -> None:

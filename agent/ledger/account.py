@@ -10,18 +10,18 @@ from dataclasses import replace
 from agent.cost.prices import Price
 from agent.ledger.ahead import cost_ahead
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
-from agent.ledger.book import Counters, Months, Pending
+from agent.ledger.book import Counters, Months, Pending, Sums
 from agent.ledger.card import GONE, Card, report_of
 from agent.ledger.charging import NOTHING_MEASURED, far_intervals, interval_of
 from agent.ledger.counting import count, count_booked, count_missing, start_counters
-from agent.ledger.entry import Entry
-from agent.ledger.fill import Host, TrueTime
-from agent.ledger.filling import fill, take_up
+from agent.ledger.fill import Checkpoint, Host, TrueTime
+from agent.ledger.filling import fill, late_energy, take_up
 from agent.ledger.policy import AccountPolicy
 from agent.ledger.posting import (
     Books,
     Interval,
     Remainders,
+    add_remainders,
     post,
     post_energy,
     post_time,
@@ -40,9 +40,7 @@ class Account:
         self.policy = policy
         self.ledger_id = recovered.ledger_id
         """Empty while the ledger cannot be opened: its months are not known then."""
-        self.counters = Counters()
-        self.months = Months(recovered.months)
-        self.pending = Pending()
+        self._sums = Sums(recovered.months)
         self.cards: dict[str, Card] = {}
         self.notes: list[str] = []
         """What the operator should know of the last tick; the runtime logs it."""
@@ -50,20 +48,16 @@ class Account:
         """Of what happened between two ticks."""
         self.host = host
         """Replaced by the runtime when the clock has become synchronised."""
-        self._recovered_nanos = self.months.total()
-        self._filled_nanos = 0
         self._remainders: Remainders = dict(recovered.remainders)
-        self._checkpoints = dict(recovered.checkpoints)
-        self._known = tuple(recovered.gpus.values())
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self._known: tuple[KnownGpu, ...] = ()
         self._gone: set[str] = set()
         self._retired = recovered.retired
-        self._corrected_nanos = 0
         self.emissions = policy.emissions
         """Replaced by the runtime when the carbon intensity of a file changes."""
         self._true_time = TrueTime()
-        for checkpoint in recovered.checkpoints.values():
-            self._true_time.recall(checkpoint, host)
         self._last = Instant(0, 0)
+        self._take_up(recovered)
 
     def advance(self, node: NodeSample, now: Instant) -> None:
         """Book the time since the last call for every expected card."""
@@ -102,34 +96,56 @@ class Account:
 
         Its months are the sums that the ledger holds now; what waits for a flush comes on top.
         """
-        before = self.months.total()
         self.ledger_id = news.ledger_id
-        self.months = Months(news.months)
-        self.months.add(self.pending.entries())
-        self._corrected_nanos += self.months.total() - before
+        self._sums.resync(news.months)
         self._retired = news.retired
         self._retire()
+
+    def join(self, recovered: Recovered) -> None:
+        """Go on with a ledger that could be opened only now, in the middle of a run.
+
+        What the first one knows is taken up as at a start; what this process booked so far waits for the
+        flush and is not in the gap.  One that begins anew, for one that was damaged, brings nothing but
+        an id of its own.
+        """
+        first = not self.ledger_id
+        self.resync(
+            News(ledger_id=recovered.ledger_id, months=recovered.months, retired=recovered.retired)
+        )
+        if not first:
+            return
+        self._take_up(recovered)
+        add_remainders(self._remainders, recovered.remainders)
+        for card in self.cards.values():
+            checkpoint = self._checkpoints.pop(card.identity.uuid, None)
+            if checkpoint is not None:
+                self._late_notes += self._resume(card, checkpoint, card.met)
+                late = late_energy(card, checkpoint, self.host, self._last, self.policy)
+                self._book_far(late, card)
 
     def price_of(self, card: Card, wall_ns: int) -> Price | None:
         """The price record that holds for a card at a moment."""
         return self.policy.table.at(card.identity, wall_ns)
 
     @property
-    def unreconciled_nanos(self) -> int:
-        """By how much sums differ that are kept apart and must be equal; anything but 0 is a defect.
+    def counters(self) -> Counters:
+        """The sums of this process, from 0."""
+        return self._sums.counters
 
-        This process's cost by state, by component, by team, and what the months have grown by.
-        """
-        cost = self.counters.total("gpufin_cost_total")
-        others = (
-            self.counters.total("gpufin_cost_component_total"),
-            self.counters.total("gpufin_team_cost_total"),
-            self.months.total()
-            - self._recovered_nanos
-            - self._filled_nanos
-            - self._corrected_nanos,
-        )
-        return max(abs(cost - other) for other in others)
+    @property
+    def months(self) -> Months:
+        """What each month cost, by the ledger and what is not written yet."""
+        return self._sums.months
+
+    @property
+    def pending(self) -> Pending:
+        """Rows that wait for the next flush."""
+        return self._sums.pending
+
+    @property
+    def unreconciled_nanos(self) -> int:
+        """By how much sums differ that must be equal; see ``Sums``."""
+        return self._sums.unreconciled_nanos
 
     def take(self) -> Batch:
         """All that the ledger does not hold yet, and the state that belongs to it."""
@@ -182,7 +198,7 @@ class Account:
         interval = interval_of(card, span, state, self.policy, step=near)
         entries = post(interval, self._books)
         count(self.counters, card, interval, entries)
-        self._keep(entries)
+        self._sums.keep(entries)
         if far:
             met_ns = now.wall_ns - (now.boottime_ns - card.met.boottime_ns) if resumed else 0
             self._book_far(far_intervals(card, step, before, (met_ns, *span), self.policy), card)
@@ -190,16 +206,15 @@ class Account:
     def _book_far(self, intervals: Iterable[Interval], card: Card) -> None:
         for interval in intervals:
             entries = post_energy(interval, self._books)
-            if interval.filled:
-                self._keep_filled(entries)
-            else:
+            if not interval.filled:
                 count_booked(self.counters, card, interval, entries)
-                self._keep(entries)
+            self._sums.keep(entries, filled=interval.filled)
 
     def _meter_energy(self, card: Card) -> EnergyStep:
         sample = card.report
         if not isinstance(sample, GpuSample):
             return EnergyStep(None, card.meter.method)
+        card.first = card.first or sample
         counter_at_ns = card.meter.counter_at_ns
         card.meter, step = advance(card.meter, sample, max_gap_ns=self.policy.max_gap_ns)
         if step.anomaly is not None:
@@ -210,10 +225,6 @@ class Account:
             if step.anomaly is EnergyAnomaly.RESET:  # what was used before it nobody knows
                 return EnergyStep(None, step.method)
         return step
-
-    def _keep(self, entries: list[Entry]) -> None:
-        self.months.add(entries)
-        self.pending.add(entries)
 
     # ---- cards come and go
 
@@ -234,8 +245,7 @@ class Account:
         start_counters(self.counters, card, self.policy.table, carbon=self.emissions.expected)
         checkpoint = self._checkpoints.pop(identity.uuid, None)
         if checkpoint is not None:
-            met = self._true_time.moment(now, self.host)
-            self.notes += take_up(card, checkpoint, met, self.host)
+            self.notes += self._resume(card, checkpoint, now)
 
     def _team_of(self, identity: GpuIdentity) -> str:
         return team_of(identity, self.policy.table.labels, self.policy.teams)
@@ -267,13 +277,19 @@ class Account:
 
     # ---- the time when the agent was away: into the ledger and its months, never into a counter
 
+    def _take_up(self, recovered: Recovered) -> None:
+        self._checkpoints = dict(recovered.checkpoints)
+        for checkpoint in recovered.checkpoints.values():
+            self._true_time.recall(checkpoint, self.host)
+        here = self.cards.keys() | self._gone
+        self._known = tuple(gpu for uuid, gpu in recovered.gpus.items() if uuid not in here)
+
+    def _resume(self, card: Card, checkpoint: Checkpoint, met: Instant) -> list[str]:
+        return take_up(card, checkpoint, self._true_time.moment(met, self.host), self.host)
+
     def _fill_time(self, card: Card, now: Instant) -> None:
         filling = fill(card, self._true_time.moment(now, self.host), self.policy)
         self.notes += filling.notes
         for span in filling.spans:
             interval = interval_of(card, span, CardState.UNKNOWN, self.policy, filled=True)
-            self._keep_filled(post_time(interval, self._books))
-
-    def _keep_filled(self, entries: list[Entry]) -> None:
-        self._filled_nanos += sum(entry.nanos for entry in entries)
-        self._keep(entries)
+            self._sums.keep(post_time(interval, self._books), filled=True)

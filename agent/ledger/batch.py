@@ -35,7 +35,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What the ledger knows when the agent starts.
+    """What the ledger knows when the agent starts, or when it can be opened at last.
 
     ``months`` holds the sums of every month: a clock that is wrong at the start
     steps into another month later.
@@ -54,7 +54,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What the ledger holds after another program wrote into it, or after it was opened late."""
+    """What the ledger holds after another program wrote into it."""
 
     ledger_id: str
     months: Mapping[MonthKey, MonthSums]

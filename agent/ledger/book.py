@@ -119,3 +119,46 @@ class Pending:
         for key, (nanos, quantity) in rows.items():
             more_nanos, more_quantity = self._rows.get(key, (0, 0))
             self._rows[key] = (nanos + more_nanos, quantity + more_quantity)
+
+
+class Sums:
+    """Counters, months and pending rows together: what is kept in one of them is kept in all.
+
+    Filled and corrected money enters the months and the ledger, never a counter.
+    """
+
+    def __init__(self, recovered: Mapping[MonthKey, MonthSums]) -> None:
+        self.counters = Counters()
+        self.months = Months(recovered)
+        self.pending = Pending()
+        self._beside_nanos = self.months.total()
+        """Money in the months that no counter knows: of earlier processes, filled, corrected."""
+
+    def keep(self, entries: Iterable[Entry], *, filled: bool = False) -> None:
+        """Add entries to the months and to what is written next."""
+        kept = tuple(entries)
+        self.months.add(kept)
+        self.pending.add(kept)
+        if filled:
+            self._beside_nanos += sum(entry.nanos for entry in kept)
+
+    def resync(self, months: Mapping[MonthKey, MonthSums]) -> None:
+        """Take the sums that a ledger holds now; what waits to be written comes on top."""
+        before = self.months.total()
+        self.months = Months(months)
+        self.months.add(self.pending.entries())
+        self._beside_nanos += self.months.total() - before
+
+    @property
+    def unreconciled_nanos(self) -> int:
+        """By how much sums differ that are kept apart and must be equal; anything but 0 is a defect.
+
+        This process's cost by state, by component, by team, and what the months have grown by.
+        """
+        cost = self.counters.total("gpufin_cost_total")
+        others = (
+            self.counters.total("gpufin_cost_component_total"),
+            self.counters.total("gpufin_team_cost_total"),
+            self.months.total() - self._beside_nanos,
+        )
+        return max(abs(cost - other) for other in others)

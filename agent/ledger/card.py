@@ -33,6 +33,8 @@ class Card:
     told_to_wait: bool = False
     """The operator knows that it waits."""
     filled_ns: int | None = None
+    first: GpuSample | None = None
+    """The first sample of this process: where its own metering began."""
     resumed: bool = False
     """The meter goes on from an earlier process, and the counter has not moved since."""
 

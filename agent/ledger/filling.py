@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agent.cost.prices import Tier
 from agent.ledger.card import GONE, Card
-from agent.ledger.charging import Span
+from agent.ledger.charging import Span, interval_of
 from agent.ledger.fill import (
     Checkpoint,
     Host,
@@ -19,9 +19,12 @@ from agent.ledger.fill import (
     measure,
 )
 from agent.ledger.policy import AccountPolicy
+from agent.ledger.posting import Interval
 from agent.samples.device import GpuFault
+from agent.samples.instant import Instant
 from agent.units import seconds
-from agent.usage.energy import EnergyMeter, EnergyMethod
+from agent.usage.energy import EnergyMeter, EnergyMethod, advance
+from agent.usage.state import CardState
 
 WITHOUT_LIMIT = frozenset({Tier.OWNED, Tier.RESERVED})
 """Paid for whether the node runs or not."""
@@ -40,15 +43,35 @@ class Filling:
 def take_up(card: Card, checkpoint: Checkpoint, met: Moment, host: Host) -> list[str]:
     """Let a card go on from its checkpoint: the time since is a gap, the counter counts on."""
     card.gaps, why_not = gaps_since(checkpoint, met, host)
-    if counter_goes_on(checkpoint, host) and card.meter.counter_mj is None:
+    if counter_goes_on(checkpoint, host) and card.first is None:
         # At once, and not when the time is filled: the next checkpoint must have it.
-        card.meter = resumed(checkpoint)
+        card.meter = _resumed(checkpoint)
         card.resumed = True
     return [f"{card.identity.uuid}: time since the last run not filled: {why_not}"] * bool(why_not)
 
 
-def resumed(checkpoint: Checkpoint) -> EnergyMeter:
-    """A meter that goes on from the counter of a checkpoint."""
+def late_energy(
+    card: Card, checkpoint: Checkpoint, host: Host, last: Instant, policy: AccountPolicy
+) -> Iterator[Interval]:
+    """The energy from a checkpoint to this process's first sample, for a ledger opened after that.
+
+    ``last`` is the moment of the last tick.
+    """
+    first = card.first
+    if (
+        first is None
+        or not isinstance(first.energy_mj, int)
+        or not counter_goes_on(checkpoint, host)
+    ):
+        return
+    _, step = advance(_resumed(checkpoint), first, max_gap_ns=policy.max_gap_ns)
+    if step.millijoules and step.anomaly is None:
+        end_ns = last.wall_ns - (last.boottime_ns - first.boottime_ns)
+        span = (end_ns - step.covered_ns, end_ns)
+        yield interval_of(card, span, CardState.UNKNOWN, policy, step=step, filled=True)
+
+
+def _resumed(checkpoint: Checkpoint) -> EnergyMeter:
     return EnergyMeter(
         counter_mj=checkpoint.energy_mj,
         counter_at_ns=checkpoint.energy_at_ns,

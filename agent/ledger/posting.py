@@ -90,6 +90,13 @@ def spread(millijoules: int, edges: Sequence[int]) -> list[int]:
     return [after - before for before, after in pairwise(until)]
 
 
+def add_remainders(remainders: Remainders, others: Remainders) -> None:
+    """Add what other bookings left over; what is more than a whole comes with the next booking."""
+    for carried, (remainder, denominator) in others.items():
+        mine, unit = remainders.get(carried, (0, denominator))
+        remainders[carried] = (mine + remainder * unit // denominator, unit)
+
+
 def _pieces(interval: Interval, books: Books) -> Iterator[Piece]:
     for part in slices(interval.start_wall_ns, interval.end_wall_ns, books.zone):
         for terms in books.table.terms(interval.gpu, part.hour):

@@ -40,17 +40,11 @@ class Flusher:
     def flush(self) -> bool:
         """Write what has accumulated; False when it could not be and is kept in memory."""
         start = self._clock.now()
-        with self._book_lock:
-            batch = self._account.take()
-        written = False
         try:
-            self._store.write(batch)
-            written = True
+            self._join()
+            self._write()
             self._take_news()
         except BaseException as error:
-            if not written:
-                with self._book_lock:
-                    self._account.pending.put_back(batch.rows)
             if not isinstance(error, LedgerError):
                 raise  # a defect: it ends the agent, and the last flush still has these rows
             self._health.report("ledger", success=False, start=start, end=self._clock.now())
@@ -71,6 +65,23 @@ class Flusher:
                 "%d rows of money and energy could not be written and end with this process: %s",
                 *(len(self._account.pending), self._failing),
             )
+
+    def _join(self) -> None:
+        # Before the first batch is taken: it would replace the checkpoints that the gap is known by.
+        recovered = self._store.reopen()
+        if recovered is not None:
+            with self._book_lock:
+                self._account.join(recovered)
+
+    def _write(self) -> None:
+        with self._book_lock:
+            batch = self._account.take()
+        try:
+            self._store.write(batch)
+        except BaseException:
+            with self._book_lock:
+                self._account.pending.put_back(batch.rows)
+            raise
 
     def _take_news(self) -> None:
         # Read right after the write: all money is either in the ledger or still pending.

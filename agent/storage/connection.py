@@ -93,13 +93,9 @@ def open_ledger(path: Path, owner: Owner) -> tuple[sqlite3.Connection, str]:
     try:
         return _open(path, owner)
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+        if not is_damage(error):
             raise
-        aside = _set_aside(path, "corrupt")
-        log.critical(
-            "%s is damaged (%s): set aside as %s; a new ledger begins. Restore a backup, or see docs",
-            *(path, error, aside.name),
-        )
+        set_damaged_aside(path, error)
         return _open(path, owner)
     except _OtherMachineError as error:
         aside = _set_aside(path, f"machine-{error.machine_id[:8]}")
@@ -109,6 +105,30 @@ def open_ledger(path: Path, owner: Owner) -> tuple[sqlite3.Connection, str]:
             *(path, aside.name, aside),
         )
         return _open(path, owner)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that the file does not hold what was written into it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # Python's own: a number that is none, text that is no UTF-8
+        return isinstance(error, ValueError | sqlite3.OperationalError)
+    return code & 0xFF in _DAMAGED
+
+
+def may_go_away(error: Exception) -> bool:
+    """Whether the same file may be good to use later: the disk is full or fails, somebody holds it."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return isinstance(error, OSError) or code != sqlite3.SQLITE_ERROR
+
+
+def set_damaged_aside(path: Path, error: Exception) -> None:
+    """Make room for a new ledger; nothing of the damaged one is thrown away."""
+    aside = _set_aside(path, "corrupt")
+    log.critical(
+        "%s is damaged (%s): set aside as %s, a new ledger begins. What was booked is in that file: "
+        "docs/runbook.md, 'A damaged ledger', says how to get it back",
+        *(path, error, aside.name),
+    )
 
 
 class _OtherMachineError(Exception):

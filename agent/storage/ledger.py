@@ -28,16 +28,17 @@ from agent.storage.connection import (
     NewerSchemaError,
     Owner,
     connect,
+    is_damage,
     lock,
+    may_go_away,
     open_ledger,
+    set_damaged_aside,
     transaction,
 )
 from agent.usage.state import IDLE_STATES
 
 log = logging.getLogger(__name__)
 
-_NEVER = -1
-"""No data version: what the ledger holds has not been read yet, so all of it is news."""
 ADD_ENTRY = """
 INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, quantity = quantity + excluded.quantity
@@ -81,40 +82,54 @@ class SqliteLedger(LedgerStore):
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
         self._ledger_id = ""
-        self._seen = _NEVER
-        self._opened: tuple[int, int] | None = None
+        self._seen = 0
+        self._file: tuple[int, int] | None = None
         """Device and inode of the file that was opened last."""
         try:
-            self._seen = _data_version(self._open())
+            self._open()
         except (NewerSchemaError, sqlite3.Error, OSError) as error:
-            log.critical(
-                "%s cannot be used (%s): measuring goes on, sums are kept in memory",
-                *(self._path, error),
-            )
+            _tell_unusable(self._path, error)
         except LedgerError:
             self._let_go()
             raise
 
     def recover(self) -> Recovered:
         """See ``LedgerStore``."""
-        database = self._database
-        if database is None:
-            return Recovered(ledger_id="")
+        nothing = Recovered(ledger_id="")
+        if self._database is None:
+            return nothing
         try:
-            return _recovered(database, self._ledger_id)
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self._path}: cannot be read: {error}") from error
+            return self._recovered()
+        except (sqlite3.Error, OSError) as error:
+            if not may_go_away(error):
+                raise LedgerError(f"{self._path}: cannot be read: {error}") from error
+            self._close()
+            _tell_unusable(self._path, error)
+            return nothing
+
+    def reopen(self) -> Recovered | None:
+        """See ``LedgerStore``."""
+        if self._database is not None:
+            return None
+        if self._file is not None and not self._path.parent.is_dir():
+            # Not made anew: it may be a file system that is not mounted now.
+            raise LedgerError(f"{self._path.parent}: is not there any more")
+        try:
+            self._open()
+            return self._recovered()
+        except (sqlite3.Error, OSError) as error:
+            self._close()
+            raise LedgerError(f"{self._path}: {error}") from error
 
     def write(self, batch: Batch) -> None:
         """See ``LedgerStore``."""
         self._leave_what_is_gone()
         try:
-            database = self._database or self._open()
-            with transaction(database):
+            with transaction(self._opened()) as database:
                 for statement, rows in _statements(batch):
                     database.executemany(statement, rows)
-        except (sqlite3.Error, OverflowError, OSError) as error:
-            raise LedgerError(f"{self._path}: {error}") from error
+        except (sqlite3.Error, OverflowError) as error:
+            raise self._failed(error) from error
 
     def news(self) -> News | None:
         """See ``LedgerStore``."""
@@ -131,16 +146,20 @@ class SqliteLedger(LedgerStore):
                 retired=_retired(database),
             )
         except sqlite3.Error as error:
-            raise LedgerError(f"{self._path}: cannot be read: {error}") from error
+            raise self._failed(error) from error
         self._seen = version
         return news
 
     def close(self) -> None:
         """See ``LedgerStore``."""
-        if self._database is not None:
-            with suppress(sqlite3.Error):
-                self._database.close()
+        self._close()
         self._let_go()
+
+    def _close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(sqlite3.Error):
+                database.close()
 
     def _let_go(self) -> None:
         if self._lock is not None:
@@ -151,25 +170,56 @@ class SqliteLedger(LedgerStore):
         """Close a file whose name was removed or given to another: what is written there is lost.
 
         Raises:
-            LedgerError: it was; or its directory is not there, which is not made anew: it may be a
-                file system that is not mounted now.
+            LedgerError: it was.
         """
-        if self._database is not None and _inode(self._path) != self._opened:
+        if self._database is not None and _inode(self._path) != self._file:
             self.close()
-            self._database, self._seen = None, _NEVER
             raise LedgerError(
                 f"{self._path}: was removed or replaced while the agent ran. What it held comes back "
                 "from a backup only; a new ledger begins as soon as its directory is there"
             )
-        if self._database is None and self._opened is not None and not self._path.parent.is_dir():
-            raise LedgerError(f"{self._path.parent}: is not there any more")
 
     def _open(self) -> sqlite3.Connection:
         if self._lock is None:
             self._lock = lock(self._path.parent)
         self._database, self._ledger_id = open_ledger(self._path, self._owner)
-        self._opened = _inode(self._path)
+        self._file = _inode(self._path)
+        # Before anything is read: what is written from now on is news.
+        self._seen = _data_version(self._database)
         return self._database
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise LedgerError(f"{self._path}: is not open")
+        return self._database
+
+    def _recovered(self) -> Recovered:
+        """All of the open ledger; damage that shows only now is treated as at the opening."""
+        try:
+            return _recovered(self._opened(), self._ledger_id)
+        except (sqlite3.Error, ValueError) as error:
+            if not self._set_aside_if_damaged(error):
+                raise
+        return _recovered(self._open(), self._ledger_id)
+
+    def _failed(self, error: Exception) -> LedgerError:
+        """The error to raise; a file that turned out to be damaged has made room then."""
+        try:
+            self._set_aside_if_damaged(error)
+        except OSError as refused:
+            error = refused
+        return LedgerError(f"{self._path}: {error}")
+
+    def _set_aside_if_damaged(self, error: Exception) -> bool:
+        damaged = is_damage(error)
+        if damaged:
+            self._close()
+            set_damaged_aside(self._path, error)
+        return damaged
+
+
+def _tell_unusable(path: Path, error: Exception) -> None:
+    log.critical("%s cannot be used (%s): measuring goes on, sums are kept in memory", path, error)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -10,16 +10,28 @@ from agent.ports import LedgerStore
 
 
 class FakeLedger(LedgerStore):
-    """``LedgerStore`` in memory; ``full`` makes each write fail."""
+    """``LedgerStore`` in memory; ``full`` makes each write fail, ``closed`` all use until it is unset."""
 
     def __init__(self) -> None:
         self.rows: dict[EntryKey, tuple[int, int]] = {}
         self.full = False
+        self.closed = False
+        self._late = False
         self._checkpoints: dict[str, Checkpoint] = {}
         self._remainders: Remainders = {}
         self._gpus: dict[str, KnownGpu] = {}
 
     def recover(self) -> Recovered:
+        self._late = self.closed
+        return Recovered(ledger_id="") if self.closed else self._all()
+
+    def reopen(self) -> Recovered | None:
+        if self.closed:
+            raise LedgerError("fake: cannot be opened")
+        late, self._late = self._late, False
+        return self._all() if late else None
+
+    def _all(self) -> Recovered:
         months = Months({})
         months.add(Entry(key, *amounts) for key, amounts in self.rows.items())
         sums = months.snapshot({key.month for key in self.rows})
@@ -32,6 +44,8 @@ class FakeLedger(LedgerStore):
         )
 
     def write(self, batch: Batch) -> None:
+        if self.closed or self._late:
+            raise LedgerError("fake: is not open")
         if self.full:
             raise LedgerError("fake: database or disk is full")
         for key, (nanos, quantity) in batch.rows.items():

@@ -1,5 +1,6 @@
 """Crashes: an agent that dies at any moment loses nothing that filling covers, and doubles nothing."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings, strategies as st
 
 from agent.cost.prices import Tier
+from agent.errors import LedgerError
 from agent.ledger.account import Account
 from agent.ledger.entry import Component, EntryKey
 from agent.ledger.fill import Host
@@ -41,7 +43,8 @@ OWNED = a_policy(an_owned())
 class Event:
     kind: str
     """tick, blind (the card hangs), counterless, silent (the driver hangs), flush, full (a flush that
-    fails), crash, reboot, cold (a reboot that loses the clock), synchronise."""
+    fails), crash, reboot, cold (a reboot that loses the clock), synchronise, shut (a crash, and a ledger
+    that cannot be opened after it), open (it can again)."""
     passed_ns: int
     error_seconds: int = 0
     """By how much the clock is off after a reboot that loses it."""
@@ -74,12 +77,12 @@ class Node:
                 self.flush()
             case "full":
                 self.account.pending.put_back(self.account.take().rows)
-            case "crash":
-                self.restart()
             case "synchronise":
                 self.synchronise()
+            case "open":
+                self.open()
             case _:
-                self.reboot(event)
+                self.restart(event)
 
     def _report(self, kind: str) -> GpuSample | GpuFault:
         if kind == "blind":
@@ -87,13 +90,22 @@ class Node:
         energy = Missing.TIMEOUT if kind == "counterless" else self.energy_mj
         return a_sample(self.clock.boottime_ns, energy_mj=energy)
 
-    def reboot(self, event: Event) -> None:
-        cold = event.kind == "cold"
-        self.clock.reboot(off_seconds=event.passed_ns / SECOND)
-        self.boots += 1
-        self.error_ns = event.error_seconds * SECOND if cold else 0
-        self.host = replace(HERE, boot_id=f"boot-{self.boots}", clock_synchronized=not cold)
-        self.restart()
+    def open(self) -> None:
+        if isinstance(self.store, FakeLedger):
+            self.store.closed = False
+
+    def restart(self, event: Event) -> None:
+        self._count()
+        if event.kind == "shut":
+            assert isinstance(self.store, FakeLedger)
+            self.store.closed = True
+        elif event.kind != "crash":
+            cold = event.kind == "cold"
+            self.clock.reboot(off_seconds=event.passed_ns / SECOND)
+            self.boots += 1
+            self.error_ns = event.error_seconds * SECOND if cold else 0
+            self.host = replace(HERE, boot_id=f"boot-{self.boots}", clock_synchronized=not cold)
+        self.account = self._start()
 
     def synchronise(self) -> None:
         self.host = self.account.host = replace(self.host, clock_synchronized=True)
@@ -109,16 +121,19 @@ class Node:
             self._first = (self.clock.wall_ns, self.energy_mj)
 
     def flush(self) -> None:
-        self.store.write(self.account.take())
-        self.known_since = self.known_since or self._first
-
-    def restart(self) -> None:
-        self._count()
-        self.account = self._start()
+        """As the flush thread does it."""
+        with suppress(LedgerError):
+            recovered = self.store.reopen()
+            if recovered is not None:
+                self.account.join(recovered)
+            self.store.write(self.account.take())
+            self.known_since = self.known_since or self._first
 
     def end(self) -> None:
         """A last good tick at a right clock, written."""
         self.synchronise()
+        self.open()
+        self.flush()
         self.happen(Event("tick", SECOND))
         self.flush()
         self._count()
@@ -194,7 +209,7 @@ def test_reboot_of_a_reserved_card_loses_and_doubles_nothing(day: list[Event]) -
     check_rental(node, store.rows)
 
 
-@given(day=events(*ONE_BOOT, "flush", "cold", "cold", "reboot", "synchronise"))
+@given(day=events(*ONE_BOOT, "flush", "cold", "cold", "reboot", "synchronise", "shut", "open"))
 def test_no_sequence_of_restarts_before_the_clock_is_right_loses_or_doubles(
     day: list[Event],
 ) -> None:
@@ -243,6 +258,24 @@ def test_crash_loses_and_doubles_no_energy(day: list[Event]) -> None:
     energy = sum(q for key, (_, q) in store.rows.items() if key.component == Component.ENERGY)
     assert node.known_since is not None
     assert energy == node.energy_mj - node.known_since[1]
+
+
+@given(day=events(*ONE_BOOT, "shut", "shut", "open"))
+def test_a_ledger_that_opens_late_costs_no_energy(day: list[Event]) -> None:
+    """The counter's difference from the last row to the first sample of the process is filled, once."""
+    store = FakeLedger()
+    node = Node(store, OWNED)
+
+    node.happen(Event("tick", SECOND))
+    node.flush()
+    for event in day:
+        node.happen(event)
+    node.end()
+
+    energy = sum(q for key, (_, q) in store.rows.items() if key.component == Component.ENERGY)
+    assert node.known_since is not None
+    assert energy == node.energy_mj - node.known_since[1]
+    assert node.account.unreconciled_nanos == 0
 
 
 @settings(max_examples=12)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from fractions import Fraction
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,12 +13,17 @@ from agent.cost.rates import hourly
 from agent.ledger.account import Account
 from agent.ledger.fill import Host
 from agent.ledger.policy import AccountPolicy
+from agent.ports import LedgerStore
 from agent.runtime.flush import Flusher
 from agent.runtime.health import Health
 from agent.samples.device import GpuIdentity, GpuSample, NodeSample
+from agent.storage.connection import FILE_NAME
+from agent.storage.ledger import SqliteLedger
 from agent.usage.match import CardMatch
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeLedger
+from tests.unit.storage.damage import damage_beside
+from tests.unit.storage.rows import rows_of
 
 GPU = GpuIdentity(uuid="GPU-1", index=0, model="M", pci_bus_id="0")
 PER_HOUR = 36
@@ -26,7 +32,7 @@ PER_HOUR = 36
 class Bench:
     """An account that is paid a cent a second, and a ledger that may be full."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: LedgerStore | None = None, clock: FakeClock | None = None) -> None:
         price = Price(
             id="p",
             tier=Tier.ON_DEMAND,
@@ -34,15 +40,17 @@ class Bench:
             match=CardMatch(model="*"),
         )
         table = PriceTable([price], currency="USD")
-        self.clock, self.store, self.health = FakeClock(), FakeLedger(), Health()
+        self.clock, self.health = clock or FakeClock(), Health()
+        self.store = FakeLedger()
+        self.store_used = store or self.store
         host = Host(machine_id="m", boot_id="b", clock_synchronized=True)
         policy = AccountPolicy(table=table, zone=ZoneInfo("UTC"))
-        self.account = Account(policy, self.store.recover(), host)
+        self.account = Account(policy, self.store_used.recover(), host)
         self.flusher = Flusher(
             clock=self.clock,
             account=self.account,
             book_lock=threading.Lock(),
-            store=self.store,
+            store=self.store_used,
             health=self.health,
         )
         self.tick()
@@ -110,3 +118,59 @@ def test_the_last_flush_comes_after_the_stop() -> None:
     stop.set()
     thread.join(5)
     assert bench.booked() == 0.03
+
+
+def test_a_ledger_that_opens_late_is_joined_before_anything_is_written(tmp_path: Path) -> None:
+    """The first batch would replace the checkpoint that the gap is known by."""
+    first = Bench(SqliteLedger(tmp_path, source="simulated"))
+    first.tick(4)
+    assert first.flusher.flush()
+    first.store_used.close()
+    first.clock.move(50)
+
+    (tmp_path / FILE_NAME).rename(tmp_path / "aside")
+    (tmp_path / FILE_NAME).mkdir()
+    late = Bench(SqliteLedger(tmp_path, source="simulated"), first.clock)
+    late.tick(6)
+    assert not late.flusher.flush()
+    assert not late.health.snapshot()["ledger"].success
+    assert late.account.ledger_id == ""
+    (tmp_path / FILE_NAME).rmdir()
+    (tmp_path / "aside").rename(tmp_path / FILE_NAME)
+    assert late.flusher.flush()
+    late.tick(1)
+    assert late.flusher.flush()
+    late.store_used.close()
+
+    rows = rows_of(tmp_path / FILE_NAME)
+    assert sum(nanos for nanos, _ in rows.values()) / 1e9 == (4 + 50 + 6 + 1) / 100
+    assert (
+        sum(sums.cost for sums in late.account.months.snapshot(["2026-10"]).values()) / 1e9 == 0.61
+    )
+    assert late.account.unreconciled_nanos == 0
+
+
+def test_a_ledger_damaged_while_running_is_followed_by_a_new_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was written is in the file set aside, the rest goes into the new one; months follow the file."""
+    bench = Bench(SqliteLedger(tmp_path, source="simulated"))
+    bench.tick(4)
+    assert bench.flusher.flush()
+    before = bench.account.ledger_id
+    damage_beside(bench.store_used, "entry", tmp_path / FILE_NAME)
+
+    bench.tick(1)
+    assert not bench.flusher.flush()
+    bench.tick(2)
+    assert bench.flusher.flush()
+    bench.store_used.close()
+
+    assert sum(nanos for nanos, _ in rows_of(tmp_path / FILE_NAME).values()) / 1e9 == 0.03
+    assert bench.account.ledger_id not in {"", before}
+    assert (
+        sum(sums.cost for sums in bench.account.months.snapshot(["2026-10"]).values()) / 1e9 == 0.03
+    )
+    assert bench.account.counters.total("gpufin_cost_total") / 1e9 == 0.07
+    assert bench.account.unreconciled_nanos == 0
+    assert "is damaged" in caplog.text

@@ -20,6 +20,7 @@ from agent.storage.connection import FILE_NAME, connect
 from agent.storage.ledger import SqliteLedger
 from agent.storage.schema import SCHEMA_VERSION
 from tests.builders import CARD, a_key
+from tests.unit.storage.damage import damage_beside, overwrite_root_of
 from tests.unit.storage.rows import rows_of
 from tests.unit.storage.writer import ROWS, batch
 
@@ -114,6 +115,8 @@ def test_newer_schema_is_left_alone_and_measuring_goes_on(
     with closing(opened(tmp_path)) as store:
         assert store.recover().ledger_id == ""
         with pytest.raises(LedgerError, match=r"newer gpufin.*backup"):
+            store.reopen()
+        with pytest.raises(LedgerError, match="not open"):
             store.write(batch(2))
 
     assert (tmp_path / FILE_NAME).read_bytes() == before
@@ -146,6 +149,107 @@ def test_damage_twice_keeps_both(tmp_path: Path) -> None:
     assert (tmp_path / f"{FILE_NAME}.corrupt-2").read_bytes() == b"second" * 500
 
 
+READ_AT_START = ("entry", "checkpoint", "gap", "remainder", "gpu", "retired", "price_record")
+
+
+@pytest.mark.parametrize("table", READ_AT_START)
+def test_damage_behind_the_header_is_set_aside_at_the_start(
+    tmp_path: Path, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file opens, and only reading it shows the damage: measuring goes on with a new ledger."""
+    before = written(tmp_path)
+    overwrite_root_of(table, tmp_path / FILE_NAME)
+    damaged = (tmp_path / FILE_NAME).read_bytes()
+
+    with closing(opened(tmp_path)) as store:
+        recovered = store.recover()
+        store.write(batch(2))
+
+    assert recovered.ledger_id not in {"", before}
+    assert not recovered.months
+    assert nanos_of(tmp_path / FILE_NAME) == ROWS
+    assert (tmp_path / f"{FILE_NAME}.corrupt").read_bytes() == damaged
+    assert "runbook" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE remainder SET remainder = 'a'",
+        "UPDATE checkpoint SET model = CAST(x'ff41' AS TEXT)",
+    ],
+)
+def test_values_that_no_gpufin_wrote_are_damage(tmp_path: Path, statement: str) -> None:
+    """A flipped bit inside a page breaks no structure of SQLite's."""
+    written(tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        database.execute(statement)
+        database.commit()
+
+    with closing(opened(tmp_path)) as store:
+        store.recover()
+        store.write(batch(2))
+
+    assert nanos_of(tmp_path / FILE_NAME) == ROWS
+    assert nanos_of(tmp_path / f"{FILE_NAME}.corrupt") == ROWS
+
+
+def test_damage_that_a_write_finds_is_set_aside(tmp_path: Path) -> None:
+    """That batch is for the new ledger, which the next flush begins."""
+    with closing(opened(tmp_path)) as store:
+        store.write(batch(1))
+        before = store.recover().ledger_id
+        damage_beside(store, "entry", tmp_path / FILE_NAME)
+
+        with pytest.raises(LedgerError, match="malformed"):
+            store.write(batch(2))
+        found = store.reopen()
+        store.write(batch(2))
+
+        assert found is not None
+        assert found.ledger_id not in {"", before}
+        assert not found.months
+    assert nanos_of(tmp_path / FILE_NAME) == ROWS
+    assert (tmp_path / f"{FILE_NAME}.corrupt").exists()
+
+
+def test_damage_that_a_look_for_news_finds_is_set_aside(tmp_path: Path) -> None:
+    """Another program's write makes the agent sum the rows again."""
+    with closing(opened(tmp_path)) as store:
+        store.write(batch(1))
+        with closing(connect(tmp_path / FILE_NAME)) as other:
+            other.execute("INSERT INTO retired VALUES (?, 1)", (CARD,))
+        damage_beside(store, "entry", tmp_path / FILE_NAME)
+
+        with pytest.raises(LedgerError, match="malformed"):
+            store.news()
+
+        assert store.reopen() is not None
+
+
+def test_damaged_file_on_a_disk_that_is_read_only_stays_and_measuring_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be renamed: sums are kept until it can."""
+    written(tmp_path)
+    overwrite_root_of("entry", tmp_path / FILE_NAME)
+
+    def refuses(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with closing(opened(tmp_path)) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", refuses)
+            assert store.recover().ledger_id == ""
+            with pytest.raises(LedgerError, match="Read-only"):
+                store.reopen()
+        found = store.reopen()
+
+        assert found is not None
+        assert found.ledger_id
+    assert "measuring goes on" in caplog.text
+
+
 def test_ledger_of_a_cloned_machine_is_set_aside(tmp_path: Path) -> None:
     """Its money is the other machine's: the copy begins at nothing, under an id of its own."""
     first = written(tmp_path, machine_id="original")
@@ -164,8 +268,8 @@ def test_machine_without_an_id_goes_on(tmp_path: Path) -> None:
     assert written(tmp_path, 2, machine_id="") == first
 
 
-def test_ledger_that_cannot_be_opened_is_tried_again_and_is_news(tmp_path: Path) -> None:
-    """While a directory stands in its place sums are kept; later its sums are told to the agent."""
+def test_ledger_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """While a directory stands in its place sums are kept; later all it knows is told to the agent."""
     written(tmp_path)
     (tmp_path / FILE_NAME).rename(tmp_path / "aside")
     (tmp_path / FILE_NAME).mkdir()
@@ -173,15 +277,18 @@ def test_ledger_that_cannot_be_opened_is_tried_again_and_is_news(tmp_path: Path)
     with closing(opened(tmp_path)) as store:
         assert store.recover().ledger_id == ""
         with pytest.raises(LedgerError, match=FILE_NAME):
-            store.write(batch(2))
+            store.reopen()
         (tmp_path / FILE_NAME).rmdir()
         (tmp_path / "aside").rename(tmp_path / FILE_NAME)
+        found = store.reopen()
         store.write(batch(2))
-        news = store.news()
 
-        assert news is not None
-        assert sum(sums.cost for sums in news.months.values()) == 2 * ROWS
+        assert found is not None
+        assert list(found.checkpoints.values()) == list(batch(1).checkpoints)
+        assert sum(sums.cost for sums in found.months.values()) == ROWS
+        assert store.reopen() is None
         assert store.news() is None
+    assert nanos_of(tmp_path / FILE_NAME) == 2 * ROWS
 
 
 def test_disk_that_takes_no_lock_is_tried_again(
@@ -196,7 +303,8 @@ def test_disk_that_takes_no_lock_is_tried_again(
         patched.setattr("agent.storage.connection.os.open", refuses)
         store = opened(tmp_path)
         with pytest.raises(LedgerError, match="Read-only"):
-            store.write(batch(1))
+            store.reopen()
+    store.reopen()
     store.write(batch(1))
     store.close()
 
@@ -209,7 +317,7 @@ def test_foreign_database_is_not_written_into(tmp_path: Path) -> None:
         database.execute("CREATE TABLE meta (a)")
 
     with closing(opened(tmp_path)) as store, pytest.raises(LedgerError, match=FILE_NAME):
-        store.write(batch(1))
+        store.reopen()
 
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
         assert database.execute("SELECT name FROM sqlite_schema").fetchall() == [("meta",)]
@@ -254,19 +362,19 @@ def test_ledger_whose_directory_is_removed_is_said_to_be_lost(tmp_path: Path) ->
         with pytest.raises(LedgerError, match="was removed or replaced while the agent ran"):
             store.write(batch(2))
         with pytest.raises(LedgerError, match="is not there any more"):
-            store.write(batch(2))
+            store.reopen()
         assert not directory.exists()  # it may be a mount point: nothing is put in its place
 
         directory.mkdir()
+        found = store.reopen()
         store.write(batch(2))
-        news = store.news()
 
-    assert news is not None
-    assert news.ledger_id != first
+    assert found is not None
+    assert found.ledger_id != first
     assert nanos_of(directory / FILE_NAME) == ROWS
 
 
-def test_ledger_that_is_replaced_is_left_and_its_successor_is_news(tmp_path: Path) -> None:
+def test_ledger_that_is_replaced_is_left_and_its_successor_is_taken_up(tmp_path: Path) -> None:
     """As when a backup is put in its place beside the running agent."""
     first = written(tmp_path / "backup")
     written(tmp_path / "state")
@@ -276,9 +384,9 @@ def test_ledger_that_is_replaced_is_left_and_its_successor_is_news(tmp_path: Pat
         (tmp_path / "backup" / FILE_NAME).replace(tmp_path / "state" / FILE_NAME)
         with pytest.raises(LedgerError, match="was removed or replaced"):
             store.write(batch(2))
+        found = store.reopen()
         store.write(batch(2))
-        news = store.news()
 
-    assert news is not None
-    assert news.ledger_id == first
+    assert found is not None
+    assert found.ledger_id == first
     assert nanos_of(tmp_path / "state" / FILE_NAME) == 2 * ROWS
