@@ -159,3 +159,14 @@ def test_money_that_follows_use_has_a_counter_and_is_not_ahead() -> None:
     energy = owned.counter("gpufin_cost_component_total")[*LABELS, "energy", "USD"]
     assert sum(owned.counter(name).values()) == energy > 0
     assert sum(owned.account.take().ahead.values()) > 0
+
+
+def test_a_difference_between_sums_is_shown(life: Life) -> None:
+    """Whoever looks at the account sees that of its sums."""
+    life.tick(a_sample())
+    life.tick(a_sample())
+    assert life.account.unreconciled_nanos == 0
+
+    life.account.counters.add("gpufin_cost_total", (*LABELS, "active", "USD"), 5)
+
+    assert life.account.unreconciled_nanos == 5

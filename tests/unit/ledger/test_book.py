@@ -1,6 +1,8 @@
 """The running sums of this process."""
 
-from agent.ledger.book import Counters, Months, Pending
+import pytest
+
+from agent.ledger.book import Counters, Months, Pending, Sums
 from agent.ledger.entry import Component, Entry, MonthKey, MonthSums
 from tests.builders import a_key
 
@@ -102,3 +104,46 @@ def test_pending_rows_put_back_join_those_that_came_since() -> None:
     pending.put_back(rows)
 
     assert pending.take() == {a_key(): (3, 30)}
+
+
+# ---- all of them together
+
+
+def kept() -> Sums:
+    """Ten nanos of an earlier process, seven of this one, five filled, two corrected."""
+    sums = Sums({RESEARCH: MonthSums(10)})
+    sums.keep([Entry(a_key(), 7, 1)])
+    for name in ("cost", "cost_component", "team_cost"):
+        sums.counters.add(f"gpufin_{name}_total", ("x",), 7)
+    sums.keep([Entry(a_key(filled=True), 5, 1)], filled=True)
+    sums.resync({RESEARCH: MonthSums(12)})
+    return sums
+
+
+def test_sums_that_agree_are_reconciled() -> None:
+    """Filled and corrected money is in the months and no counter: that is no difference."""
+    sums = kept()
+
+    assert sums.unreconciled_nanos == 0
+    assert sums.months.total() == 10 + 7 + 5 + 2
+    assert len(sums.pending) == 2
+
+
+@pytest.mark.parametrize("name", ["cost", "cost_component", "team_cost"])
+def test_counter_that_differs_is_seen(name: str) -> None:
+    """By how much, whichever it is: a defect is made visible, not clamped."""
+    sums = kept()
+
+    sums.counters.add(f"gpufin_{name}_total", ("x",), 3)
+
+    assert sums.unreconciled_nanos == 3
+
+
+@pytest.mark.parametrize("nanos", [3, -3])
+def test_months_that_differ_are_seen(nanos: int) -> None:
+    """More or less than the counters have grown by."""
+    sums = kept()
+
+    sums.months.add([Entry(a_key(), nanos, 1)])
+
+    assert sums.unreconciled_nanos == 3

@@ -197,6 +197,16 @@ def test_file_size_limit_is_a_ledger_error(tmp_path: Path) -> None:
     assert {nanos for nanos, _ in rows_of(tmp_path / FILE_NAME).values()} == {40 - failed}
 
 
+def test_a_flush_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+    """A power cut takes no acknowledged batch: every commit is synced, and readers never block it."""
+    with closing(opened(tmp_path)) as store:
+        assert store._database is not None
+        (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
+        (journal,) = store._database.execute("PRAGMA journal_mode").fetchone()
+
+    assert (synchronous, journal) == (2, "wal")  # 2: FULL
+
+
 def test_second_writer_is_refused(tmp_path: Path) -> None:
     """Another process that opens the directory is told that one is writing already."""
     store = opened(tmp_path)
