@@ -12,7 +12,6 @@
 
 #define CLOCKS_IDLE 0x1U
 #define CLOCKS_SOFTWARE_POWER_CAP 0x4U
-#define MAX_MIG_DEVICES 7U
 #define NVML_ERROR_DEPRECATED 26
 
 static const struct card *card_of(const struct call *call)
@@ -65,7 +64,19 @@ static uint64_t wall_clock(void)
 
 /* Identity */
 
-TEXT_CALL(nvmlDeviceGetName, name)
+EXPORT nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *answer, unsigned length)
+{
+    struct call call;
+    char name[160];
+    if (enter_device(&call, CALL_nvmlDeviceGetName, device, answer != NULL)) {
+        const struct card *card = card_of(&call);
+        const char *profile = call.instance ? card->mig_profiles[call.instance - 1] : "";
+        snprintf(name, sizeof name, call.instance ? "%s MIG %s" : "%s%s", card->name, profile);
+        answer_text(&call, answer, length, name);
+    }
+    return leave(&call);
+}
+
 TEXT_CALL(nvmlDeviceGetUUID, uuid)
 TEXT_CALL(nvmlDeviceGetSerial, serial)
 NUMBER_CALL(nvmlDeviceGetIndex, unsigned, session_index(call.card))
@@ -490,6 +501,21 @@ EXPORT nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current,
 }
 
 NUMBER_CALL(nvmlDeviceGetMaxMigDeviceCount, unsigned, card_of(&call)->mig ? MAX_MIG_DEVICES : 0)
+EXPORT nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index,
+                                                       nvmlDevice_t *instance)
+{
+    struct call call;
+    if (enter_device(&call, CALL_nvmlDeviceGetMigDeviceHandleByIndex, device, instance != NULL)) {
+        if (index >= MAX_MIG_DEVICES)
+            call.code = NVML_ERROR_INVALID_ARGUMENT;
+        else if (!card_of(&call)->mig || card_of(&call)->mig_profiles[index][0] == '\0')
+            call.code = NVML_ERROR_NOT_FOUND;
+        else
+            *instance = instance_handle(&call, index + 1);
+    }
+    return leave(&call);
+}
+
 NUMBER_CALL(nvmlDeviceIsMigDeviceHandle, unsigned, 0)
 NUMBER_CALL(nvmlDeviceGetComputeMode, unsigned, 0)
 NUMBER_CALL(nvmlDeviceGetPersistenceMode, unsigned, 1)

@@ -188,6 +188,8 @@ class Card:
     energy_step_ms: int = 0
     """The counter moves in steps of this; real ones in 10 to 100 ms."""
     mig: bool = False
+    mig_profiles: tuple[str, ...] = ()
+    """Profiles of its instances by slot, such as `1g.10gb`; `-` is an empty slot."""
     energy_events: list[EnergyEvent] = field(default_factory=list)
 
     def set_power(self, milliwatts: int, at: float) -> None:
@@ -216,9 +218,10 @@ class Card:
         """The counter is not supported."""
         self.unsupported |= NO_ENERGY
 
-    def enable_mig(self) -> None:
-        """MIG mode, without instances: utilisation of the whole card is not supported."""
+    def enable_mig(self, *profiles: str) -> None:
+        """MIG mode: utilisation of the whole card is not supported."""
         self.mig = True
+        self.mig_profiles = profiles
         self.unsupported |= WITH_MIG
 
     def used_mj(self, start: float, end: float) -> float:
@@ -288,6 +291,7 @@ class Card:
             "clock_video": profile.clock_video,
             "links": profile.links,
             "mig": int(self.mig),
+            "mig_profiles": ",".join(self.mig_profiles),
             "energy_base": self.energy_base_mj,
             "energy_step_ms": self.energy_step_ms,
             "unsupported": ",".join(sorted(self.unsupported)),

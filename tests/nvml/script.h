@@ -14,6 +14,7 @@
 
 #include "abi.h"
 
+#define MAX_MIG_DEVICES 7U
 #define MAX_CARDS 64 /* cards are numbered 0..63 in a script */
 #define FOREVER INT64_MAX
 #define ANY_CARD (-1)
@@ -37,7 +38,8 @@
     X(nvmlDeviceGetComputeRunningProcesses_v3) X(nvmlDeviceGetGraphicsRunningProcesses_v3)         \
     X(nvmlDeviceGetMPSComputeRunningProcesses_v3) X(nvmlDeviceGetProcessUtilization)               \
     X(nvmlDeviceGetProcessesUtilizationInfo) X(nvmlDeviceGetFieldValues) X(nvmlDeviceGetMigMode)   \
-    X(nvmlDeviceGetMaxMigDeviceCount) X(nvmlDeviceIsMigDeviceHandle)                               \
+    X(nvmlDeviceGetMaxMigDeviceCount) X(nvmlDeviceGetMigDeviceHandleByIndex)                       \
+    X(nvmlDeviceIsMigDeviceHandle)                                                                 \
     X(nvmlDeviceGetEncoderUtilization) X(nvmlDeviceGetDecoderUtilization)                          \
     X(nvmlDeviceGetClockInfo) X(nvmlDeviceGetMaxClockInfo)                                         \
     X(nvmlDeviceGetCurrentClocksEventReasons) X(nvmlDeviceGetFanSpeed)                             \
@@ -136,6 +138,7 @@ struct card {
     unsigned clock_idle, clock_max, clock_memory, clock_video; /* MHz */
     unsigned links; /* NVLink */
     bool mig;
+    char mig_profiles[MAX_MIG_DEVICES][24]; /* of its instances; empty: no instance in this slot */
     uint64_t energy_base; /* mJ */
     int64_t energy_step; /* ns between updates of the counter; 0: continuous */
     bool unsupported[CALL_COUNT], unsupported_field[FIELD_LIMIT];

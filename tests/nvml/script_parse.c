@@ -258,6 +258,19 @@ static void parse_unsupported(struct parser *parser, struct card *card)
     }
 }
 
+static void parse_mig_profiles(struct parser *parser, struct card *card)
+{
+    char *rest = NULL, *names = optional(parser, "mig_profiles");
+    unsigned slot = 0;
+    for (char *name = names ? strtok_r(names, ",", &rest) : NULL; name != NULL;
+         name = strtok_r(NULL, ",", &rest), slot++) {
+        if (slot >= MAX_MIG_DEVICES || strlen(name) >= sizeof card->mig_profiles[slot])
+            mistake(parser, "'%s' is one MIG instance too many, or too long", name);
+        else if (strcmp(name, "-") != 0)
+            strcpy(card->mig_profiles[slot], name);
+    }
+}
+
 static void parse_card(struct parser *parser)
 {
     int number = one_card(parser);
@@ -289,6 +302,7 @@ static void parse_card(struct parser *parser)
     card->clock_video = small(parser, "clock_video");
     card->links = small(parser, "links");
     card->mig = integer(parser, "mig", 0) != 0;
+    parse_mig_profiles(parser, card);
     card->energy_base = (uint64_t)integer(parser, "energy_base", 0);
     card->energy_step = integer(parser, "energy_step_ms", 0) * MILLISECOND;
     parse_unsupported(parser, card);

@@ -212,10 +212,20 @@ static int64_t absolute_now(void)
 
 /* The session */
 
-static nvmlDevice_t encode_handle(int card)
+static nvmlDevice_t encode_handle(int card, unsigned instance)
 {
-    return (nvmlDevice_t)(uintptr_t)(HANDLE_MARK | (uint64_t)session.generation << 8 |
-                                     (uint64_t)(card + 1));
+    return (nvmlDevice_t)(uintptr_t)(HANDLE_MARK | (uint64_t)instance << 28 |
+                                     (uint64_t)session.generation << 8 | (uint64_t)(card + 1));
+}
+
+static unsigned instance_of(const void *handle)
+{
+    return (unsigned)((uint64_t)(uintptr_t)handle >> 28) & 0xf;
+}
+
+nvmlDevice_t instance_handle(const struct call *call, unsigned instance)
+{
+    return encode_handle(call->card, instance);
 }
 
 /* The functions below give a card's number, or a return code as a negative number. */
@@ -226,7 +236,8 @@ static int resolve_handle(const void *handle)
     uint64_t bits = (uint64_t)(uintptr_t)handle;
     int card = (int)(bits & 0xff) - 1;
     /* A handle of an earlier session is refused, so that keeping one shows up in a test. */
-    if (card < 0 || card >= MAX_CARDS || bits != (uint64_t)(uintptr_t)encode_handle(card))
+    if (card < 0 || card >= MAX_CARDS || 
+        bits != (uint64_t)(uintptr_t)encode_handle(card, instance_of(handle)))
         return -NVML_ERROR_INVALID_ARGUMENT;
     return card;
 }
@@ -308,7 +319,7 @@ static void notice_losses(void)
 static void begin_session(int64_t absolute)
 {
     const struct script *script = source.script;
-    session.generation = (session.generation + 1) & 0xffffff;
+    session.generation = (session.generation + 1) & 0xfffff;
     session.begun = absolute;
     session.stale = NVML_SUCCESS;
     session.count = 0;
@@ -466,7 +477,14 @@ bool enter_system(struct call *call, enum call_number number, bool arguments)
 
 bool enter_device(struct call *call, enum call_number number, nvmlDevice_t device, bool arguments)
 {
-    return enter(call, number, arguments, resolve_handle, device);
+    bool ours = enter(call, number, arguments, resolve_handle, device);
+    call->instance = instance_of(device);
+    /* Of a MIG device nothing is scripted but its name. */
+    if (ours && call->instance != 0 && number != CALL_nvmlDeviceGetName) {
+        call->code = NVML_ERROR_NOT_SUPPORTED;
+        return false;
+    }
+    return ours;
 }
 
 nvmlReturn_t leave(const struct call *call)
@@ -586,11 +604,21 @@ EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version)
     return cuda_version(CALL_nvmlSystemGetCudaDriverVersion_v2, version);
 }
 
+/* Cards as they are, while handles are those of the session's beginning. Whether the real library
+ * counts so is not known (docs/hardware-checklist.md). */
+static unsigned enumerated_now(const struct script *script)
+{
+    unsigned count = 0;
+    for (int card = 0; card < MAX_CARDS; card++)
+        count += script->cards[card].present && script->cards[card].index >= 0;
+    return count;
+}
+
 EXPORT nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *devices)
 {
     struct call call;
     if (enter_system(&call, CALL_nvmlDeviceGetCount_v2, devices != NULL))
-        *devices = (unsigned)session.count;
+        *devices = enumerated_now(call.script);
     return leave(&call);
 }
 
@@ -601,7 +629,7 @@ static nvmlReturn_t find(enum call_number number, resolver *resolve, const void 
 {
     struct call call;
     if (enter(&call, number, what != NULL && device != NULL, what != NULL ? resolve : NULL, what))
-        *device = encode_handle(call.card);
+        *device = encode_handle(call.card, 0);
     return leave(&call);
 }
 

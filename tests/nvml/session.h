@@ -10,6 +10,7 @@
 struct call {
     enum call_number number;
     int card; /* number in the script; ANY_CARD for a call on no card */
+    unsigned instance; /* of a MIG device's handle, from 1; 0: the card itself */
     int64_t now; /* script time, ns */
     const struct script *script;
     nvmlReturn_t code;
@@ -24,6 +25,8 @@ nvmlReturn_t leave(const struct call *call);
 
 /* Copies a string into the caller's buffer, or sets the code for a buffer that is too small. */
 void answer_text(struct call *call, char *into, unsigned size, const char *text);
+/* The handle of a MIG instance (from 1) of the card a call is about. */
+nvmlDevice_t instance_handle(const struct call *call, unsigned instance);
 /* Place of a card in the enumeration of the session. */
 unsigned session_index(int card);
 /* What the script says instead of one field's value; NVML_SUCCESS when it says nothing. */

@@ -553,11 +553,27 @@ def test_vanished_card(script: Script, start: Start) -> None:
     caller("card(0)")
     script.vanish(first)
     script.settle()
-    assert caller("nvmlDeviceGetCount()") == 2
+    assert caller("nvmlDeviceGetCount()") == 1  # of cards as they are; handles stay as they were
     assert caller("nvmlDeviceGetPowerUsage(card(0))") == error(GPU_IS_LOST)
     assert caller("restart()") is None
     assert caller("nvmlDeviceGetCount()") == 1
     assert caller("nvmlDeviceGetUUID(card(0))") == second.uuid
+
+
+def test_mig_instances_are_named_after_their_card(script: Script, start: Start) -> None:
+    card = script.add(H100)
+    card.enable_mig("3g.40gb", "-", "1g.10gb")
+    caller = start()
+    assert caller("nvmlDeviceGetMigMode(card(0))") == [1, 1]
+    assert caller("nvmlDeviceGetMaxMigDeviceCount(card(0))") == 7
+    named = "nvmlDeviceGetName(nvmlDeviceGetMigDeviceHandleByIndex(card(0), {}))"
+    assert caller(named.format(0)) == f"{card.name} MIG 3g.40gb"
+    assert caller(named.format(1)) == error(6)
+    assert caller(named.format(2)) == f"{card.name} MIG 1g.10gb"
+    assert caller(named.format(7)) == error(2)
+    assert caller(
+        "nvmlDeviceGetPowerUsage(nvmlDeviceGetMigDeviceHandleByIndex(card(0), 0))"
+    ) == error(NOT_SUPPORTED)
 
 
 @pytest.mark.parametrize("code", [9, 4])
