@@ -182,11 +182,11 @@ class Account:
             card.activity,
             card.report,
             elapsed_ns=0 if gap else elapsed_ns,  # nobody knows whether it was quiet
-            wall_ns=now.wall_ns,
+            now_ns=now.boottime_ns,
             policy=self.policy.activity,
         )
         if gap:
-            card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_wall_ns=None)
+            card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_ns=None)
         if isinstance(card.report, GpuFault) and card.report.reason in GONE:
             card.down_ns += elapsed_ns
         count_missing(self.counters, card)

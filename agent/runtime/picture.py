@@ -11,7 +11,12 @@ from agent.money import units
 from agent.ports import ViewProvider
 from agent.samples.device import GpuSample, NodeSample
 from agent.samples.instant import Instant
+from agent.units import NANOSECONDS_PER_SECOND
 from agent.view import CardView, CollectorHealth, ConfigHealth, View
+
+
+_OFFSET_STEP_NS = NANOSECONDS_PER_SECOND // 10
+"""The clocks' difference is measured a little anew each tick; a series need not show that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,7 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
         identity=card.identity,
         report=card.report,
         state=card.activity.state,
-        idle_since_wall_ns=card.activity.idle_since_wall_ns,
+        idle_since_wall_ns=_on_the_wall(card.activity.idle_since_ns, now),
         energy_source=str(card.meter.method),
         price=price,
         rate_per_hour=account.policy.table.rate_per_hour(card.identity, now.wall_ns, power_mw),
@@ -101,6 +106,14 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
         team=card.given_to,
         filled_ns=card.filled_ns,
     )
+
+
+def _on_the_wall(boottime_ns: int | None, now: Instant) -> int | None:
+    """When a moment was, as the wall clock tells now; steady while that clock is only slewed."""
+    if boottime_ns is None:
+        return None
+    offset_ns = now.wall_ns - now.boottime_ns
+    return boottime_ns + offset_ns - offset_ns % _OFFSET_STEP_NS
 
 
 def status_line(view: View) -> str:

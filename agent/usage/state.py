@@ -51,11 +51,12 @@ class Activity:
 
     ``quiet_ns`` is the time without activity so far, None before the first valid sample;
     unreadable time is not counted into it.
-    ``idle_since_wall_ns`` is when the present spell of held or idle began, else None.
+    ``idle_since_ns`` is when the present spell of held or idle began, on the boot clock, which never steps;
+    None in any other state.
     """
 
     quiet_ns: int | None = None
-    idle_since_wall_ns: int | None = None
+    idle_since_ns: int | None = None
     state: CardState = CardState.UNKNOWN
 
 
@@ -64,30 +65,29 @@ def next_activity(
     report: GpuSample | GpuFault | None,
     *,
     elapsed_ns: int,
-    wall_ns: int,
+    now_ns: int,
     policy: ActivityPolicy,
 ) -> Activity:
-    """The state of the ``elapsed_ns`` that end now, from this and earlier samples only.
+    """The state of the ``elapsed_ns`` that end at ``now_ns``, from this and earlier samples only.
 
     A card first seen quiet counts as quiet for long: what came before is not ours to claim.
     An unreadable card is ``unknown`` (``down`` when lost or vanished); its quiet time stands still.
     """
     if not isinstance(report, GpuSample):
-        return replace(before, state=_absent_state(report), idle_since_wall_ns=None)
+        return replace(before, state=_absent_state(report), idle_since_ns=None)
     utilization = report.utilization_percent
     if isinstance(utilization, Missing):
-        return replace(before, state=CardState.UNKNOWN, idle_since_wall_ns=None)
+        return replace(before, state=CardState.UNKNOWN, idle_since_ns=None)
     if utilization >= policy.active_percent:
         return Activity(quiet_ns=0, state=CardState.ACTIVE)
     unheard_ns = policy.idle_after_ns + 1 if before.quiet_ns is None else before.quiet_ns
     quiet_ns = unheard_ns + elapsed_ns
     if quiet_ns <= policy.idle_after_ns:  # the interval that ends right then is active still
         return Activity(quiet_ns=quiet_ns, state=CardState.ACTIVE)
-    since = before.idle_since_wall_ns
+    state = _quiet_state(report)
+    since = now_ns - elapsed_ns if before.idle_since_ns is None else before.idle_since_ns
     return Activity(
-        quiet_ns=quiet_ns,
-        idle_since_wall_ns=wall_ns - elapsed_ns if since is None else since,
-        state=_quiet_state(report),
+        quiet_ns=quiet_ns, idle_since_ns=since if state in IDLE_STATES else None, state=state
     )
 
 

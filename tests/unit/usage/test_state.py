@@ -32,7 +32,7 @@ def run(
             activity,
             report,
             elapsed_ns=SECOND,
-            wall_ns=second * SECOND,
+            now_ns=second * SECOND,
             policy=policy or ActivityPolicy(),
         )
         seen.append(activity)
@@ -76,7 +76,7 @@ def test_a_process_makes_the_difference_between_held_and_idle() -> None:
     found = run(HELD, HELD, QUIET)
 
     assert [activity.state for activity in found] == ["held", "held", "idle"]
-    assert [activity.idle_since_wall_ns for activity in found] == [-SECOND] * 3
+    assert [activity.idle_since_ns for activity in found] == [-SECOND] * 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,14 @@ def test_fault_is_down_only_when_the_card_is_gone(reason: FaultReason, state: Ca
 
 def test_every_fault_reason_has_a_state() -> None:
     """A reason that is new needs a decision: this list is complete."""
-    assert set(FaultReason) == {"lost", "vanished", "driver", "opening", "hung", "failed"}
+    assert set(FaultReason) == {
+        "lost",
+        "vanished",
+        "driver",
+        "opening",
+        "hung",
+        "failed",
+    }
 
 
 def test_nothing_said_of_a_card_is_unknown() -> None:
@@ -137,8 +144,15 @@ def test_idle_since_is_absent_outside_a_spell() -> None:
     """Work, unreadable time and faults end the spell; the next one has a beginning of its own."""
     found = run(QUIET, UNREADABLE, QUIET, a_fault(FaultReason.LOST), QUIET, WORKING)
 
-    since = [activity.idle_since_wall_ns for activity in found]
+    since = [activity.idle_since_ns for activity in found]
     assert since == [-SECOND, None, SECOND, None, 3 * SECOND, None]  # from the interval's start
+
+
+def test_idle_since_is_absent_while_the_state_is_unknown() -> None:
+    """A quiet card whose processes cannot be listed is neither held nor idle."""
+    found = run(QUIET, a_sample(processes=Missing.FAILED), QUIET)
+
+    assert [activity.idle_since_ns for activity in found] == [-SECOND, None, SECOND]
 
 
 def test_idle_after_of_zero_is_idle_at_once() -> None:
