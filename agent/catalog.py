@@ -143,7 +143,7 @@ CATALOG: tuple[Metric, ...] = (
         Kind.COUNTER,
         "",
         (*_CARD, "kind"),
-        "Energy counter readings that were not taken at face value: reset, jump or freeze.",
+        "Readings of energy, or of power in its place, not taken at face value: reset, jump or freeze.",
         per_card=3,
     ),
     Metric(

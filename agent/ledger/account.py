@@ -219,7 +219,7 @@ class Account:
         card.meter, step = advance(card.meter, sample, max_gap_ns=self.policy.max_gap_ns)
         if step.anomaly is not None:
             self.counters.add("gpufin_gpu_energy_anomalies_total", (*card.labels, step.anomaly), 1)
-            self.notes.append(f"{card.identity.uuid}: the energy counter shows a {step.anomaly}")
+            self.notes.append(f"{card.identity.uuid}: its energy shows a {step.anomaly}")
         if card.resumed and card.meter.counter_at_ns != counter_at_ns:
             card.resumed = False
             if step.anomaly is EnergyAnomaly.RESET:  # what was used before it nobody knows

@@ -33,10 +33,11 @@ class EnergyMethod(StrEnum):
 
 
 class EnergyAnomaly(StrEnum):
-    """A counter reading that was not taken at face value."""
+    """A reading of the counter, or of power where there is none, that was not taken at face value."""
 
     RESET = "reset"
     JUMP = "jump"
+    """More than the board's limit allows for."""
     FREEZE = "freeze"
 
 
@@ -97,7 +98,11 @@ def advance(
         method = EnergyMethod.NONE if integral is None else EnergyMethod.INTEGRATED
         if meter.counter_mj is not None:
             return _counter_silent(meter, integral, covered_ns)
-        return replace(meter, method=method), EnergyStep(integral, method, covered_ns=covered_ns)
+        # The power of this sample is there and was not kept: it cannot be true.
+        absurd = meter.power_mw is None and not isinstance(sample.power_mw, Missing)
+        anomaly = EnergyAnomaly.JUMP if absurd else None
+        step = EnergyStep(integral, method, anomaly, covered_ns=covered_ns)
+        return replace(meter, method=method), step
     if meter.counter_mj is None:
         first = replace(
             meter,
@@ -192,7 +197,10 @@ def _standing_still(
 def _integrate(
     meter: EnergyMeter, sample: GpuSample, max_gap_ns: int
 ) -> tuple[int | None, EnergyMeter]:
-    """The trapezoid of power since the last power reading, None where there is none or a gap."""
+    """The trapezoid of power since the last power reading, None where there is none or a gap.
+
+    More than the board's limit allows for is not true either: both readings are dropped.
+    """
     power = sample.power_mw
     if isinstance(power, Missing):
         return None, replace(meter, power_mw=None, residue=0)
@@ -201,6 +209,8 @@ def _integrate(
     if meter.power_mw is not None and 0 < elapsed_ns <= max_gap_ns:
         area = (meter.power_mw + power) * elapsed_ns + meter.residue
         millijoules, residue = divmod(area, 2 * NANOSECONDS_PER_SECOND)
+        if millijoules > _most_mj(sample, elapsed_ns):
+            return None, replace(meter, power_mw=None, residue=0)
     after = replace(meter, power_mw=power, power_at_ns=sample.boottime_ns, residue=residue)
     return millijoules, after
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.catalog import CATALOG, MAX_SERIES_PER_CARD
-from agent.devices.nvml.fields import READINGS
+from agent.devices.nvml.fields import MAX_PROCESSES, READINGS
 from tests.devices.harness import AgentProcess, Page, Probe
 from tests.nvml.library import NOT_SUPPORTED, Card, Script, build
 from tests.nvml.profiles import H100, L40S, PROFILES, RTX_4090, T4, Profile
@@ -82,6 +82,10 @@ def node(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Node:
     cards["mig"].enable_mig()
     cards["no memory at all"] = script.add(replace(L40S, memory_total=0, memory_reserved=0))
     cards["200 %"] = script.add(H100, gpu_utilization=200)
+    cards["absurd power"] = script.add(H100, power_mw=2**32 - 1)
+    cards["0 W"] = script.add(L40S, power_mw=0)
+    cards["absurd limit"] = script.add(H100)
+    cards["absurd limit"].power_limit_mw = 2**32 - 1
     cards["refused power"] = script.add(T4)
     script.fail("nvmlDeviceGetPowerUsage", code=4, card=cards["refused power"])
     cards["unknown memory"] = script.add(H100)
@@ -160,6 +164,23 @@ def test_a_memory_of_zero_bytes_is_missing(node: Node) -> None:
     uuid = node.cards["no memory at all"].uuid
     assert node.page.missing(uuid) == {"memory_used": "no_data", "memory_total": "no_data"}
     assert node.page.all("gpufin_gpu_memory_total_bytes", uuid=uuid) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "reading", "metric"),
+    [
+        ("absurd power", "power", "gpufin_gpu_power_watts"),
+        ("0 W", "power", "gpufin_gpu_power_watts"),
+        ("absurd limit", "power_limit", "gpufin_gpu_power_limit_watts"),
+    ],
+)
+def test_a_power_that_no_board_draws_is_missing(
+    node: Node, which: str, reading: str, metric: str
+) -> None:
+    """What a broken sensor says (0, or all bits set) is neither exported nor billed."""
+    uuid = node.cards[which].uuid
+    assert node.page.missing(uuid) == {reading: "no_data"}
+    assert node.page.all(metric, uuid=uuid) == []
 
 
 def test_an_impossible_utilisation_is_missing_not_clamped(node: Node) -> None:
@@ -275,6 +296,20 @@ def test_a_function_missing_in_the_driver_takes_its_reading(
     sample = sample_of(source, card)
     assert sample["power_limit_mw"] == "not_supported"
     assert sample["power_mw"] == 50_123
+
+
+@pytest.mark.parametrize(("count", "told"), [(MAX_PROCESSES, True), (MAX_PROCESSES + 1, False)])
+def test_a_list_of_more_processes_than_can_be_is_missing(
+    script: Script, probe: ProbeStart, count: int, told: bool
+) -> None:
+    """A broken answer must not fill a page; it is no list, rather than a part of one."""
+    card = script.add(H100)
+    for pid in range(1, count + 1):
+        script.process(card, pid, GIB)
+    source = probe()
+    source.open()
+    processes = sample_of(source, card)["processes"]
+    assert len(processes) == count if told else processes == "no_data"
 
 
 def test_processes_are_merged_over_the_lists(script: Script, probe: ProbeStart) -> None:

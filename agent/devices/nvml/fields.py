@@ -15,6 +15,8 @@ from agent.samples.reading import Missing, Reading
 Value = int | tuple[int, int] | tuple[ProcessSample, ...]
 
 MAX_PERCENT = 100
+MAX_BOARD_MW = 5_000_000
+"""Of power and its limit; the largest known module (GB300) is limited to 2,900 W."""
 MAX_PROCESSES = 512
 """Of one card; more is a broken answer, and a page must stay bounded."""
 
@@ -56,6 +58,11 @@ def _processes(card: Handle) -> tuple[ProcessSample, ...]:
 
 def _whole(value: Value) -> bool:
     return isinstance(value, int) and value >= 0
+
+
+def _board_power(value: Value) -> bool:
+    # 0 and 2**32 - 1 are what a broken sensor says; the latter, believed, bills 4.3 MW.
+    return isinstance(value, int) and 0 < value <= MAX_BOARD_MW
 
 
 def _percent(value: Value) -> bool:
@@ -101,7 +108,7 @@ READINGS: tuple[ReadingRow, ...] = (
         "nvmlDeviceGetPowerUsage",
         "milliwatts",
         binding.power_mw,
-        _whole,
+        _board_power,
         "A 1 s mean from Ampere on (GA100 instantaneous); the board, not the host.",
     ),
     ReadingRow(
@@ -109,7 +116,7 @@ READINGS: tuple[ReadingRow, ...] = (
         "nvmlDeviceGetEnforcedPowerLimit",
         "milliwatts",
         binding.power_limit_mw,
-        _whole,
+        _board_power,
         "Not supported on laptops and unified-memory chips.",
     ),
     ReadingRow(

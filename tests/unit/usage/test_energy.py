@@ -206,6 +206,32 @@ def test_integral_of_bursts_is_within_one_percent() -> None:
     assert booked == pytest.approx(sum(means), rel=0.01)
 
 
+@pytest.mark.parametrize("limit", [700_000, Missing.NOT_SUPPORTED])
+def test_power_beyond_the_limit_is_no_energy(limit: int | Missing) -> None:
+    """As for the counter: what the board cannot draw is not booked, is counted, and is over when it is."""
+    watts = [500, 500, 4_900, 500, 500, 500]
+    samples = [
+        a_sample(second * SECOND, power_mw=power * 1_000, limit_mw=limit)
+        for second, power in enumerate(watts)
+    ]
+    steps = run(*samples)
+
+    assert [step.millijoules for step in steps[1:]] == [500_000, None, None, 500_000, 500_000] or (
+        limit is Missing.NOT_SUPPORTED
+    )
+    assert [step.anomaly for step in steps].count(EnergyAnomaly.JUMP) == (
+        1 if limit == 700_000 else 0
+    )
+
+
+def test_a_short_peak_above_the_limit_is_energy() -> None:
+    """Boards exceed their limit for moments; the bound is that of the counter."""
+    assert [step.millijoules for step in run(at(0, power_mw=700_000), at(1, power_mw=800_000))] == [
+        None,
+        750_000,
+    ]
+
+
 def test_gap_is_not_integrated() -> None:
     """Over a gap nobody knows what was drawn: it is unmeasured, and counting starts anew."""
     steps = run(at(0), at(6), at(7))
