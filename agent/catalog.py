@@ -56,7 +56,12 @@ CATALOG: tuple[Metric, ...] = (
         per_card=1,
     ),
     Metric(
-        "gpufin_gpu_up", Kind.GAUGE, "", _CARD, "1 when the card answered the last tick, else 0.", 1
+        "gpufin_gpu_up",
+        Kind.GAUGE,
+        "",
+        _CARD,
+        "1 when the card answered when it was last read, else 0.",
+        1,
     ),
     Metric(
         "gpufin_gpu_state",
@@ -313,7 +318,9 @@ CATALOG: tuple[Metric, ...] = (
         (),
         "Cards this node has or is known to have had and still pays for.",
     ),
-    Metric("gpufin_gpus_present", Kind.GAUGE, "", (), "Cards that answered the last tick."),
+    Metric(
+        "gpufin_gpus_present", Kind.GAUGE, "", (), "Cards that answered when they were last read."
+    ),
     Metric("gpufin_driver_up", Kind.GAUGE, "", (), "1 when the driver answers, else 0."),
     Metric(
         "gpufin_driver_info",

@@ -11,7 +11,7 @@ from agent.cost.prices import Price
 from agent.ledger.ahead import cost_ahead
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.book import Counters, Months, Pending, Sums
-from agent.ledger.card import GONE, Card, report_of
+from agent.ledger.card import GONE, Card, report_of, still_known
 from agent.ledger.charging import NOTHING_MEASURED, far_intervals, interval_of
 from agent.ledger.counting import count, count_booked, count_missing, start_counters
 from agent.ledger.fill import Checkpoint, Host, TrueTime
@@ -26,7 +26,7 @@ from agent.ledger.posting import (
     post_energy,
     post_time,
 )
-from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
+from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample, fault_of
 from agent.samples.instant import Instant
 from agent.usage.energy import EnergyAnomaly, EnergyStep, advance
 from agent.usage.state import CardState, next_activity
@@ -59,6 +59,13 @@ class Account:
         self._last = Instant(0, 0)
         self._take_up(recovered)
 
+    @property
+    def expected(self) -> set[str]:
+        """UUIDs of the cards it waits for, those of the ledger that it has not met yet included."""
+        retired = self.policy.retired | self._retired
+        known = {gpu.identity.uuid for gpu in self._known}
+        return (known - retired) | self.cards.keys()
+
     def advance(self, node: NodeSample, now: Instant) -> None:
         """Book the time since the last call for every expected card."""
         self.notes, self._late_notes = self._late_notes, []
@@ -72,11 +79,11 @@ class Account:
             elif uuid not in self._gone or isinstance(node.reports.get(uuid), GpuSample):
                 self._adopt(identity, now.wall_ns, now)
         for card in list(self.cards.values()):
-            card.report = report_of(card.identity.uuid, node)
+            card.report = card.hear(report_of(card.identity.uuid, node))
             if isinstance(card.report, GpuSample):
                 card.last_seen_wall_ns = now.wall_ns
                 card.down_ns = 0
-            if card.gaps and node.settled:
+            if card.gaps and node.settled and not card.sought:
                 self._fill_time(card, now)
             self._book(card, now)
             self._give_up_on(card, now)
@@ -150,8 +157,8 @@ class Account:
     def take(self) -> Batch:
         """All that the ledger does not hold yet, and the state that belongs to it."""
         wall_ns = self._last.wall_ns
-        until, machine_id = self._true_time.moment(self._last, self.host), self.host.machine_id
-        checkpoints = [card.checkpoint(until, machine_id) for card in self.cards.values()]
+        last, machine_id = self._true_time.moment(self._last, self.host), self.host.machine_id
+        checkpoints = [card.checkpoint(last, machine_id) for card in self.cards.values()]
         return Batch(
             rows=self.pending.take(),
             checkpoints=checkpoints,
@@ -176,8 +183,13 @@ class Account:
 
     def _book(self, card: Card, now: Instant) -> None:
         elapsed_ns = max(0, now.boottime_ns - card.booked_until_boottime_ns)
-        card.booked_until_boottime_ns = now.boottime_ns
         gap, before = elapsed_ns > self.policy.max_gap_ns, card.activity.state
+        if fault_of(card.report) is FaultReason.NO_TIME:
+            if not gap:
+                count_missing(self.counters, card)
+                return  # what it did in this tick its next reading tells
+            card.report = GpuFault(card.identity.uuid, FaultReason.HUNG)
+        card.booked_until_boottime_ns = now.boottime_ns
         card.activity = next_activity(
             card.activity,
             card.report,
@@ -187,7 +199,7 @@ class Account:
         )
         if gap:
             card.activity = replace(card.activity, state=CardState.UNKNOWN, idle_since_ns=None)
-        if isinstance(card.report, GpuFault) and card.report.reason in GONE:
+        if fault_of(card.report) in GONE:
             card.down_ns += elapsed_ns
         count_missing(self.counters, card)
         resumed, step = card.resumed, self._meter_energy(card)
@@ -239,7 +251,7 @@ class Account:
             last_seen_wall_ns=last_seen_wall_ns,
             met=now,
             booked_until_boottime_ns=now.boottime_ns,
-            report=GpuFault(identity.uuid, FaultReason.FAILED),
+            report=GpuFault(identity.uuid, FaultReason.OPENING),  # nothing is heard of it yet
         )
         self.cards[identity.uuid] = card
         start_counters(self.counters, card, self.policy.table, carbon=self.emissions.expected)
@@ -251,6 +263,7 @@ class Account:
         return team_of(identity, self.policy.table.labels, self.policy.teams)
 
     def _recognise(self, card: Card, identity: GpuIdentity) -> None:
+        identity = still_known(identity, card.identity)
         if identity == card.identity:
             return
         if identity.index != card.identity.index:  # series are named by the index too
@@ -259,6 +272,8 @@ class Account:
             )
             self.counters.relabel(card.labels, (identity.uuid, str(identity.index)))
         card.identity = identity
+        # Another model, memory or MIG profile may have another price.
+        start_counters(self.counters, card, self.policy.table, carbon=self.emissions.expected)
 
     def _give_up_on(self, card: Card, now: Instant) -> None:
         if card.down_ns <= self.policy.longest_down_ns(self.price_of(card, now.wall_ns)):

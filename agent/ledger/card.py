@@ -1,10 +1,11 @@
 """One expected card between two ticks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.ledger.fill import Checkpoint, Gap, Moment
-from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
+from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample, fault_of
 from agent.samples.instant import Instant
+from agent.samples.reading import Missing
 from agent.usage.energy import EnergyMeter
 from agent.usage.state import Activity
 
@@ -43,20 +44,32 @@ class Card:
         """The labels ``uuid`` and ``gpu``."""
         return (self.identity.uuid, str(self.identity.index))
 
-    def checkpoint(self, until: Moment, machine_id: str) -> Checkpoint:
-        """Up to when it is booked, with what is still open before."""
+    @property
+    def sought(self) -> bool:
+        """Whether the driver has not said yet if it is there."""
+        return fault_of(self.report) is FaultReason.OPENING
+
+    def hear(self, report: GpuSample | GpuFault) -> GpuSample | GpuFault:
+        """What to make of a report: where no time was left to ask, a fault told before goes on."""
+        unasked = fault_of(report) is FaultReason.NO_TIME
+        return self.report if unasked and fault_of(self.report) is not None else report
+
+    def checkpoint(self, last: Moment, machine_id: str) -> Checkpoint:
+        """Up to when it is booked, with what is still open before; ``last`` is the last tick."""
         meter = self.meter
         # What a frozen or silent counter holds back is booked already, by power.
         resumable = not meter.frozen and not meter.bridged_mj
+        until_ns = self.booked_until_boottime_ns
+        wall_ns = last.at.wall_ns - (last.at.boottime_ns - until_ns)
         return Checkpoint(
             uuid=self.identity.uuid,
             model=self.identity.model,
-            until=until.at,
-            boot_id=until.boot_id,
+            until=Instant(until_ns, wall_ns),
+            boot_id=last.boot_id,
             machine_id=machine_id,
             energy_mj=meter.counter_mj if resumable else None,
             energy_at_ns=meter.counter_at_ns if resumable else 0,
-            trusted=until.trusted,
+            trusted=last.trusted,
             gaps=self.gaps,
         )
 
@@ -70,4 +83,15 @@ def report_of(uuid: str, node: NodeSample) -> GpuSample | GpuFault:
         return GpuFault(uuid, FaultReason.HUNG)
     return GpuFault(
         uuid, FaultReason.VANISHED if node.driver_up else FaultReason.DRIVER, node.driver_code
+    )
+
+
+def still_known(now: GpuIdentity, before: GpuIdentity) -> GpuIdentity:
+    """A card as the driver names it now; what it does not tell any more stays as it was."""
+    memory = now.memory_total_bytes
+    return replace(
+        now,
+        model=now.model or before.model,
+        pci_bus_id=now.pci_bus_id or before.pci_bus_id,
+        memory_total_bytes=before.memory_total_bytes if isinstance(memory, Missing) else memory,
     )

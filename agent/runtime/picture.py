@@ -9,11 +9,10 @@ from agent.ledger.charging import exemption_at
 from agent.ledger.period import month_at, month_before
 from agent.money import units
 from agent.ports import ViewProvider
-from agent.samples.device import GpuSample, NodeSample
+from agent.samples.device import FaultReason, GpuSample, NodeSample, answers
 from agent.samples.instant import Instant
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.view import CardView, CollectorHealth, ConfigHealth, View
-
 
 _OFFSET_STEP_NS = NANOSECONDS_PER_SECOND // 10
 """The clocks' difference is measured a little anew each tick; a series need not show that."""
@@ -94,6 +93,8 @@ def _card_view(account: Account, card: Card, now: Instant) -> CardView:
     power_mw: int | None = 0  # one that does not answer costs its time
     if isinstance(card.report, GpuSample):
         power_mw = card.report.power_mw if isinstance(card.report.power_mw, int) else None
+    elif card.report.reason is FaultReason.NO_TIME:
+        power_mw = None  # it draws power that nobody has read
     return CardView(
         identity=card.identity,
         report=card.report,
@@ -118,7 +119,7 @@ def _on_the_wall(boottime_ns: int | None, now: Instant) -> int | None:
 
 def status_line(view: View) -> str:
     """One line for people: systemd's status, the log."""
-    present = sum(isinstance(card.report, GpuSample) for card in view.cards)
+    present = sum(answers(card.report) for card in view.cards)
     rates = [card.rate_per_hour for card in view.cards if card.rate_per_hour is not None]
     unpriced = sum(card.price is None for card in view.cards)
     month = view.months[-1].label

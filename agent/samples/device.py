@@ -87,6 +87,9 @@ class FaultReason(StrEnum):
     """A call on it passed its deadline; what it does is unknown."""
     FAILED = "failed"
     """It answered with an error that says nothing of its state."""
+    NO_TIME = "no_time"
+    """The others took all the time of this tick, or its own answer did not arrive in it: nothing is wrong
+    with it, and its time is booked with its next reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,22 @@ class GpuFault:
     code: int | None = None
 
 
+def fault_of(report: GpuSample | GpuFault) -> FaultReason | None:
+    """Why there is no sample, None where there is one."""
+    return report.reason if isinstance(report, GpuFault) else None
+
+
+def answers(report: GpuSample | GpuFault) -> bool:
+    """Whether a card answered when it was last asked."""
+    return isinstance(report, GpuSample) or report.reason is FaultReason.NO_TIME
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSample:
     """All that the reader delivered for one tick.
 
-    ``reports`` holds a sample or a fault for every card the source knows.
+    ``reports`` holds a sample or a fault for every card the source knows, and for expected ones that may
+    be among those it has not named yet.
     ``driver_reason`` is empty when the driver answers.
     ``settled`` is False while the reader has no answer yet: what it does not report is unknown then,
     not gone.

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 import agent
 from agent.export.collectors.cards import labels_of
 from agent.export.families import Samples, family, info, single
-from agent.samples.device import GpuSample
+from agent.samples.device import answers
 from agent.units import seconds
 from agent.view import View
 
@@ -24,7 +24,7 @@ COUNTERS = (
 
 def collect(view: View) -> Iterator[Metric]:
     """All families of this question."""
-    present = sum(isinstance(card.report, GpuSample) for card in view.cards)
+    present = sum(answers(card.report) for card in view.cards)
     yield from single("gpufin_gpus_expected", len(view.cards))
     yield from single("gpufin_gpus_present", present)
     yield from single("gpufin_driver_up", float(view.driver_up))

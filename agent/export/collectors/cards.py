@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import Metric
 
 from agent.export.families import Samples, family, info
-from agent.samples.device import GpuSample
+from agent.samples.device import GpuSample, answers
 from agent.samples.reading import Missing, Reading
 from agent.units import joules, ratio, seconds, watts
 from agent.usage.state import STATE_CODES
@@ -68,7 +68,7 @@ def _facts(card: CardView, view: View) -> tuple[str, ...]:
 
 
 def _up(card: CardView) -> float:
-    return 1.0 if isinstance(card.report, GpuSample) else 0.0
+    return float(answers(card.report))
 
 
 def _idle_since(view: View) -> Samples:

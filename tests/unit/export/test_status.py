@@ -96,7 +96,7 @@ def test_it_says_what_is_wrong() -> None:
     words = Balance(page_of(rich())).words
     for reason in FaultReason:
         assert f"({reason})" in words
-    assert "1 of 9 cards have no price" in words
+    assert "1 of 10 cards have no price" in words
     assert "failing" in words
     dark = Balance(page_of(view(faulty(0, FaultReason.DRIVER), driver_up=False))).words
     assert "not answering: DRIVER_NOT_LOADED" in dark

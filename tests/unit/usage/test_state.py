@@ -116,6 +116,7 @@ def test_unreadable_time_pauses_the_timer() -> None:
         (FaultReason.OPENING, CardState.UNKNOWN),
         (FaultReason.HUNG, CardState.UNKNOWN),
         (FaultReason.FAILED, CardState.UNKNOWN),
+        (FaultReason.NO_TIME, CardState.UNKNOWN),
     ],
 )
 def test_fault_is_down_only_when_the_card_is_gone(reason: FaultReason, state: CardState) -> None:
@@ -132,6 +133,7 @@ def test_every_fault_reason_has_a_state() -> None:
         "opening",
         "hung",
         "failed",
+        "no_time",
     }
 
 
