@@ -30,7 +30,7 @@ from agent.errors import (
 from agent.export.http import address_of, application, listen
 from agent.export.server import HttpServer
 from agent.ledger.account import Account
-from agent.ports import Clock, DeviceSource
+from agent.ports import Clock, DeviceSource, identities_of
 from agent.runtime import lifecycle
 from agent.runtime.announce import Announcer
 from agent.runtime.ask import ask
@@ -82,16 +82,16 @@ def source_of(settings: Settings, clock: Clock, node: SimulatedNode | None = Non
 def driver_answers() -> tuple[bool, str]:
     """Whether an NVIDIA driver answers on this machine, and what it or its absence says."""
     try:
-        inventory = ask(NvmlSource(SystemClock()))
+        session = ask(NvmlSource(SystemClock()), lambda source: source.open())
     except (DriverError, GpuError) as error:
         return False, WHY_NO_DRIVER.get(error.code or 0, f"the NVIDIA driver: {error}")
-    return True, f"driver {inventory.driver_version}, {len(inventory.gpus)} cards"
+    return True, f"driver {session.driver_version or 'of unknown version'}, {session.count} cards"
 
 
 def known_gpus(settings: Settings, state_directory: Path | None) -> list[GpuIdentity]:
     """The cards the driver lists, or else those the ledger remembers."""
     try:
-        return list(ask(NvmlSource(SystemClock())).gpus)
+        return ask(NvmlSource(SystemClock()), identities_of)
     except (DriverError, GpuError) as error:
         if error.code is None:
             log.warning("the NVIDIA driver: %s; these cards are those of the ledger", error)
@@ -205,6 +205,7 @@ class Agent:
             self._reload.set()
         self._notifier.stopping()
         self._stop.set()
+        self._reader.interrupt()
         self._jobs.stop()
         tick.join(2 * self._settings.interval_ns / NANOSECONDS_PER_SECOND)
         flush.join(10)

@@ -1,8 +1,11 @@
 """The doors between the core and the world, as Protocols."""
 
+from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.errors import GpuError
 from agent.ledger.batch import Batch, News, Recovered
 from agent.samples.device import GpuIdentity, GpuSample
 from agent.samples.instant import Instant
@@ -18,19 +21,20 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """What the driver lists; ``unreadable`` counts cards it lists but would not identify."""
+class Session:
+    """What the driver says when it is opened: how many cards it lists, and what ``census`` saw then."""
 
     driver_version: str
-    gpus: tuple[GpuIdentity, ...]
-    unreadable: int = 0
+    """Empty when the driver would not tell."""
+    count: int
+    census: Hashable = None
 
 
 class DeviceSource(Protocol):
     """The cards of this node.
 
-    Called by one reader thread at a time, never by the tick thread or a scrape: any call may block
-    for ever in a driver.
+    Called by reader threads, never by the tick thread or a scrape: any call may block for ever in a
+    driver.  One thread calls at a time, but that naming a card may go on beside other calls.
     """
 
     @property
@@ -38,8 +42,26 @@ class DeviceSource(Protocol):
         """Where readings come from: ``nvml``, ``simulated`` or ``replay``."""
         ...
 
-    def open(self) -> Inventory:
-        """Start, or start anew, the driver library and list the cards.
+    def open(self) -> Session:
+        """Start, or start anew, the driver library; touches no card.
+
+        Raises:
+            DriverError: the driver does not answer.
+        """
+        ...
+
+    def identify(self, index: int) -> GpuIdentity:
+        """Find the card at an index and name it; what cannot be told but the UUID is left open.
+
+        Asked again for a card that is known, it looks anew at what may have changed meanwhile.
+
+        Raises:
+            GpuError: the card does not open.
+        """
+        ...
+
+    def census(self) -> Hashable:
+        """What differs from before when cards came or went; cheap.
 
         Raises:
             DriverError: the driver does not answer.
@@ -51,13 +73,26 @@ class DeviceSource(Protocol):
 
         Raises:
             GpuError: this card does not answer.
-            DriverError: no card answers any more; open again.
+            DriverError: the code speaks of the whole driver; whether that is true, the others tell.
         """
         ...
 
     def close(self) -> None:
         """Let go of the driver; never raises."""
         ...
+
+
+def identities_of(source: DeviceSource) -> list[GpuIdentity]:
+    """Open a source and name its cards; those that do not open are left out.
+
+    Raises:
+        DriverError: the driver does not answer.
+    """
+    found = []
+    for index in range(source.open().count):
+        with suppress(GpuError):
+            found.append(source.identify(index))
+    return found
 
 
 class LedgerStore(Protocol):

@@ -2,13 +2,17 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, wait
+from typing import TypeVar
 
 from agent.errors import DriverError
-from agent.ports import DeviceSource, Inventory
+from agent.ports import DeviceSource
 from agent.runtime.lifecycle import block_signals, told_to_stop
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 THREAD_NAME = "driver"
 PATIENCE_SECONDS = 60.0
@@ -18,18 +22,23 @@ _QUIET_SECONDS = 3
 """After so long the person who waits is told what for."""
 
 
-def ask(source: DeviceSource, *, patience_seconds: float = PATIENCE_SECONDS) -> Inventory:
-    """What the driver lists; whoever waits can end it by a signal.
+def ask(
+    source: DeviceSource,
+    question: Callable[[DeviceSource], T],
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> T:
+    """What ``question`` gets out of a source; whoever waits can end it by a signal.
 
     Raises:
         DriverError: it does not answer, or hangs; then its thread is left behind.
     """
-    answer: Future[Inventory] = Future()
+    answer: Future[T] = Future()
 
     def work() -> None:
         block_signals()  # they are for the thread that waits
         try:
-            answer.set_result(source.open())
+            answer.set_result(question(source))
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
             answer.set_exception(error)
         finally:

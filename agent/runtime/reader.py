@@ -3,25 +3,29 @@
 One reader thread works at a time.  A call that passes its deadline cannot be cancelled: its thread is
 abandoned, its card set aside until that thread comes back, and a successor reads the other cards in
 the same tick.  Two abandoned threads at once mean that the library itself hangs: only a new process
-helps.
+helps.  Naming a card may mean initialising it: that takes its time beside the others.
 """
 
 import logging
 import threading
+from collections.abc import Collection
 
-from agent.errors import DriverError, GpuError
-from agent.ports import Clock, DeviceSource, Inventory
+from agent.errors import DriverError
+from agent.ports import Clock, DeviceSource
+from agent.runtime.calls import Calls, Result
+from agent.runtime.roster import Roster
 from agent.runtime.shift import (
+    GRACE_NS,
     MAX_ABANDONED,
     OPEN,
-    REOPEN_BACK_OFF_SECONDS,
     RETRY_BACK_OFF_SECONDS,
     Deadlines,
+    Job,
     SetAside,
     Shift,
-    driver_reason,
+    Task,
 )
-from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample
+from agent.samples.device import GpuIdentity, GpuSample, NodeSample
 from agent.units import nanoseconds, seconds
 
 log = logging.getLogger(__name__)
@@ -31,65 +35,72 @@ class Reader:
     """Reads all cards of a source, once a tick, whatever single cards do."""
 
     def __init__(self, source: DeviceSource, clock: Clock, deadlines: Deadlines) -> None:
-        self._source = source
+        self._calls = Calls(source)
         self._clock = clock
         self._deadlines = deadlines
         self._lock = threading.Condition()
+        self._roster = Roster()
         self._shift: Shift | None = None
+        self._slow: list[Shift] = []
+        """Shifts whose naming of a card goes on beside their successor."""
         self._stuck: list[Shift] = []
         self._aside: dict[str, SetAside] = {}
         self._hangs: dict[str, int] = {}
-        self._read_at_ns: dict[str, int] = {}
-        self._broken: set[str] = set()
-        self._ever_seen: set[str] = set()
-        self._inventory: Inventory | None = None
-        self._identities: dict[str, GpuIdentity] = {}
-        self._reports: dict[str, GpuSample | GpuFault] = {}
-        self._driver_error: DriverError | None = None
-        self._reopen_at_ns: int | None = 0
-        self._reopens = 0
-        self._unreadable_told = 0
         self._stopped = False
         self._abandoned = 0
 
     @property
     def exhausted(self) -> bool:
         """The library itself hangs, or asks for a new process: nothing more will be read in this one."""
-        error = self._driver_error
+        error = self._roster.error
         if error is not None and error.restart:
             return True
         # The driver is never opened again beside a stuck call, so without a session that is the end.
-        without_session = bool(self._stuck) and self._inventory is None
+        without_session = bool(self._stuck) and self._roster.session is None
         return without_session or len(self._stuck) >= MAX_ABANDONED
 
     @property
     def unreadable(self) -> int:
         """Cards that the driver lists and nobody can name: no report speaks of them."""
-        return 0 if self._inventory is None else self._inventory.unreadable
+        session = self._roster.session
+        return 0 if session is None else max(0, session.count - len(self._roster.identities))
 
-    def collect(self) -> NodeSample:
-        """Have every card read and return what arrived in time; called by the tick thread alone."""
+    def collect(self, expected: Collection[str] = ()) -> NodeSample:
+        """Have every card read and return what arrived in time; called by the tick thread alone.
+
+        ``expected`` cards that the driver does not list are looked for.
+        """
         with self._lock:
+            self._roster.expected = expected
             now_ns = self._clock.now().boottime_ns
             self._come_back(now_ns)
-            if not self.exhausted:
+            if not self.exhausted and not self._stopped:
                 self._assign(now_ns)
                 self._wait(now_ns + self._deadlines.cycle_ns)
-            sample = self._sample()
-            self._reports = {}  # what arrives from now on, of a slow call too, belongs to the next tick
-            return sample
+            waiting = self._held(self._slow)
+            self._roster.settle(
+                self._clock.now().boottime_ns, waiting=bool(self._slow), hung=self._aside
+            )
+            opening = self._shift is not None and self._shift.under_way == OPEN
+            return self._roster.sample(
+                exhausted=self.exhausted, opening=opening, waiting=waiting, hung=self._aside
+            )
 
     def take_abandoned(self) -> int:
         """Readers abandoned since the last call; called by the tick thread alone."""
         abandoned, self._abandoned = self._abandoned, 0
         return abandoned
 
-    def stop(self, *, wait_seconds: float = 1.0) -> None:
-        """Let the reader thread end and the driver go; a call that hangs is left behind."""
+    def interrupt(self) -> None:
+        """Let a cycle that is waited for end at once, and every later one; called before ``stop``."""
         with self._lock:
             self._stopped = True
             self._lock.notify_all()
-            thread = None if self._shift is None else self._shift.thread
+
+    def stop(self, *, wait_seconds: float = 1.0) -> None:
+        """Let the reader thread end and the driver go; a call that hangs is left behind."""
+        self.interrupt()
+        thread = None if self._shift is None else self._shift.thread
         if thread is not None:
             thread.join(wait_seconds)
 
@@ -101,30 +112,31 @@ class Reader:
         shift = self._shift
         if shift is None or shift.under_way == OPEN:
             return
-        due = self._reopen_at_ns is not None and now_ns >= self._reopen_at_ns and not self._stuck
-        shift.todo = [OPEN] if due else self._unread(shift.under_way)
+        shift.todo = self._jobs(now_ns)
         self._lock.notify_all()
 
-    def _unread(self, under_way: str | None = None) -> list[str]:
-        """What is still to be read in this tick, the next one last."""
-        if self._inventory is None:
-            return []
-        unread = [
-            uuid
-            for uuid in reversed(self._identities)
-            if uuid not in self._aside and uuid not in self._reports and uuid != under_way
-        ]
-        # The one that waited longest first: slow cards share the shortage instead of passing it on.
-        return sorted(unread, key=lambda uuid: self._read_at_ns.get(uuid, 0), reverse=True)
+    def _jobs(self, now_ns: int) -> list[Job]:
+        current = [] if self._shift is None else [self._shift]
+        held = self._held([*current, *self._slow]) | self._aside.keys()
+        return self._roster.jobs(
+            now_ns,
+            alone=not self._stuck and not self._slow,
+            busy=lambda job: self._roster.card_of(job) in held,
+        )
+
+    def _held(self, shifts: list[Shift]) -> set[str]:
+        """The cards that calls of these shifts are about."""
+        return {self._roster.card_of(each.under_way) for each in shifts if each.under_way}
 
     def _wait(self, until_ns: int) -> None:
-        while True:
+        late = True  # nobody has watched since the last cycle
+        while not self._stopped:
             shift, now_ns = self._shift, self._clock.now().boottime_ns
             if shift is None or (not shift.todo and shift.under_way is None):
                 return
-            deadline_ns = self._deadline_of(shift)
+            deadline_ns = self._deadline_of(shift, now_ns, late=late)
             if deadline_ns is not None and now_ns >= deadline_ns:
-                self._abandon(shift)
+                self._replace(shift, now_ns)
                 continue
             if now_ns >= until_ns:
                 shift.todo = []
@@ -133,34 +145,51 @@ class Reader:
                 deadline_ns = now_ns + self._deadlines.read_ns
             wake_ns = min(until_ns, deadline_ns)
             self._lock.wait(seconds(max(wake_ns - now_ns, 1)))
+            overslept_ns = self._clock.now().boottime_ns - wake_ns
+            late = overslept_ns >= GRACE_NS
+            if late:  # the process stood still, and so did the calls
+                until_ns += overslept_ns
 
-    def _deadline_of(self, shift: Shift) -> int | None:
+    def _deadline_of(self, shift: Shift, now_ns: int, *, late: bool) -> int | None:
+        """When the call under way is given up; one that nobody watched gets a grace."""
         if shift.under_way is None:
             return None
-        opening = shift.under_way == OPEN
-        allowed_ns = self._deadlines.open_ns if opening else self._deadlines.read_ns
+        # A card that is being initialised may hold up the others in the driver.
+        patient = shift.under_way == OPEN or (self._slow and shift.under_way.task is not Task.NAME)
+        allowed_ns = self._deadlines.open_ns if patient else self._deadlines.read_ns
+        if late and now_ns >= shift.since_ns + allowed_ns:
+            shift.since_ns = now_ns - allowed_ns + min(GRACE_NS, allowed_ns)
         return shift.since_ns + allowed_ns
 
+    def _replace(self, shift: Shift, now_ns: int) -> None:
+        """Have a successor go on with what a shift does not come to."""
+        if shift.under_way is not None and shift.under_way.task is Task.NAME:
+            log.warning("naming %s takes long: the others are read meanwhile", shift.under_way)
+            self._slow.append(shift)
+        else:
+            self._abandon(shift)
+        if self.exhausted:
+            self._shift = None
+            return
+        todo, shift.todo = shift.todo, []
+        self._start_shift(todo if self._roster.session else self._jobs(now_ns))
+
     def _abandon(self, shift: Shift) -> None:
-        shift.abandoned.set()
+        job = shift.under_way or OPEN
+        shift.abandoned = True
         self._stuck.append(shift)
         self._abandoned += 1
-        uuid = shift.under_way or OPEN
-        log.error("a call into the driver hangs at %s: reader abandoned", uuid or "opening")
-        if uuid == OPEN:
-            self._inventory = None  # the session before it was ended first
-        else:
-            self._hangs[uuid] = self._hangs.get(uuid, 0) + 1
-            self._aside[uuid] = SetAside(shift)
+        log.error("a call into the driver hangs at %s: reader abandoned", job)
+        if job == OPEN:
+            self._roster.session = None  # the session before it was ended first
+        elif card := self._roster.card_of(job):
+            self._hangs[card] = self._hangs.get(card, 0) + 1
+            self._aside[card] = SetAside(shift)
+            shift.todo = [each for each in shift.todo if self._roster.card_of(each) != card]
         if self.exhausted:
             log.critical("the driver hangs: only a new process helps")
-            self._shift = None
-            self._reports = {}
-            return
-        shift.todo = []
-        self._start_shift(self._unread())
 
-    def _start_shift(self, todo: list[str]) -> None:
+    def _start_shift(self, todo: list[Job]) -> None:
         shift = Shift(todo)
         self._shift = shift
         # A daemon thread: one that hangs in a driver must not keep the process from ending.
@@ -170,41 +199,22 @@ class Reader:
         shift.thread.start()
 
     def _come_back(self, now_ns: int) -> None:
-        """Take note of stuck calls that have returned, and of cards whose back-off is over."""
+        """Take note of calls that have returned or taken too long, and of back-offs that are over."""
         self._stuck = [shift for shift in self._stuck if not shift.ended]
-        for uuid, aside in list(self._aside.items()):
+        self._slow = [shift for shift in self._slow if not shift.ended]
+        for shift in self._slow[:]:
+            if shift.under_way and now_ns - shift.since_ns >= self._deadlines.open_ns:
+                self._slow.remove(shift)
+                self._abandon(shift)
+        for card, aside in list(self._aside.items()):
             if not aside.shift.ended:
                 continue
             if aside.retry_at_ns is None:
-                step = min(self._hangs.get(uuid, 1), len(RETRY_BACK_OFF_SECONDS)) - 1
+                step = min(self._hangs.get(card, 1), len(RETRY_BACK_OFF_SECONDS)) - 1
                 aside.retry_at_ns = now_ns + nanoseconds(RETRY_BACK_OFF_SECONDS[step])
-                log.warning("the call that hung at %s came back", uuid)
+                log.warning("the call that hung at %s came back", card)
             elif now_ns >= aside.retry_at_ns:
-                del self._aside[uuid]  # its count of hangs stays until a read succeeds
-
-    def _sample(self) -> NodeSample:
-        if self._inventory is not None and self._reopen_at_ns is None:
-            self._reopens = 0  # nothing is lost: the next loss is met at once again
-        settled = not self.exhausted and (
-            self._inventory is not None or self._driver_error is not None
-        )
-        opening = self._shift is not None and self._shift.under_way == OPEN
-        unheard = FaultReason.OPENING if opening else FaultReason.HUNG
-        reports = dict(self._reports)
-        if self._inventory is not None:
-            for uuid in self._identities:
-                reports.setdefault(uuid, GpuFault(uuid, unheard))
-        error = self._driver_error
-        inventory = self._inventory
-        return NodeSample(
-            identities=dict(self._identities),
-            reports=reports,
-            driver_up=inventory is not None and settled,
-            settled=settled,
-            driver_reason=driver_reason(error, settled=settled),
-            driver_code=None if error is None else error.code,
-            driver_version="" if inventory is None else inventory.driver_version,
-        )
+                del self._aside[card]  # its count of hangs stays until a call succeeds
 
     # ---- the reader thread's side
 
@@ -212,95 +222,36 @@ class Reader:
         while True:
             with self._lock:
                 self._lock.wait_for(lambda: shift.todo or self._stopped)
-                if self._stopped or shift.abandoned.is_set():
+                if self._stopped or shift is not self._shift:
                     break
-                uuid = shift.todo.pop()
-                shift.under_way, shift.since_ns = uuid, self._clock.now().boottime_ns
-            result = self._open() if uuid == OPEN else self._read(uuid)
+                job = shift.todo.pop()
+                shift.under_way, shift.since_ns = job, self._clock.now().boottime_ns
+            result = self._calls.make(job)
             with self._lock:
                 shift.under_way = None
-                if shift.abandoned.is_set():
+                if shift.abandoned:
                     break
-                self._deliver(result)
+                self._deliver(shift, job, result)
+                if shift is not self._shift:  # a successor goes on
+                    break
                 if not shift.todo:
                     self._lock.notify_all()
         with self._lock:
             shift.ended = True
-            stuck = any(not other.ended for other in self._stuck)
-        if self._stopped and not stuck:
-            self._source.close()
+            others = any(not other.ended for other in (*self._stuck, *self._slow))
+        if self._stopped and not others:
+            self._calls.close()
 
-    def _open(self) -> Inventory | DriverError:
-        try:
-            return self._source.open()
-        except DriverError as error:
-            return error
-        except Exception:
-            log.exception("opening the driver failed unexpectedly")
-            return DriverError("opening failed unexpectedly")
-
-    def _read(self, uuid: str) -> GpuSample | GpuFault | DriverError:
-        try:
-            return self._source.read(uuid)
-        except GpuError as error:
-            reason = FaultReason.LOST if error.lost else FaultReason.FAILED
-            return GpuFault(uuid, reason, error.code)
-        except DriverError as error:
-            return error
-        except Exception:
-            # A defect in reading one card must not end the reader: the card is unknown, we say so once.
-            if uuid not in self._broken:
-                log.exception("reading %s failed unexpectedly", uuid)
-            self._broken.add(uuid)
-            return GpuFault(uuid, FaultReason.FAILED)
-
-    def _deliver(self, result: Inventory | GpuSample | GpuFault | DriverError) -> None:
-        now_ns = self._clock.now().boottime_ns
-        match result:
-            case GpuSample():
-                self._reports[result.uuid] = result
-                self._read_at_ns[result.uuid] = now_ns
-                self._hangs.pop(result.uuid, None)
-            case GpuFault():
-                self._reports[result.uuid] = result
-                self._read_at_ns[result.uuid] = now_ns
-                if result.reason is FaultReason.LOST:
-                    self._reopen_later(now_ns)
-            case DriverError():
-                self._lose_driver(result, now_ns)
-            case Inventory():
-                self._take_inventory(result, now_ns)
-
-    def _take_inventory(self, inventory: Inventory, now_ns: int) -> None:
-        self._driver_error = None
-        self._inventory = inventory
-        found = {identity.uuid: identity for identity in inventory.gpus}
-        if inventory.unreadable != self._unreadable_told:
-            self._unreadable_told = inventory.unreadable
-            log.warning(
-                "cards that the driver lists and that cannot be opened: %d", inventory.unreadable
-            )
-        self._identities = found
-        self._reopen_at_ns = None
-        if inventory.unreadable or self._ever_seen - found.keys():
-            self._reopen_later(now_ns)
-        self._ever_seen |= found.keys()
-        if self._shift is not None:  # read them in the same tick
-            self._shift.todo = self._unread()
-
-    def _lose_driver(self, error: DriverError, now_ns: int) -> None:
-        if self._driver_error is None or self._driver_error.reason != error.reason:
-            log.error("the driver does not answer: %s", error)
-        self._driver_error = error
-        self._inventory = None
-        self._reports = {}
-        if self._shift is not None:
-            self._shift.todo = []
-        self._reopen_later(now_ns)
-
-    def _reopen_later(self, now_ns: int) -> None:
-        if self._reopen_at_ns is not None and (now_ns < self._reopen_at_ns or self._stuck):
-            return  # already planned; beside a stuck call the plan has to wait
-        step = min(self._reopens, len(REOPEN_BACK_OFF_SECONDS) - 1)
-        self._reopens += 1
-        self._reopen_at_ns = now_ns + nanoseconds(REOPEN_BACK_OFF_SECONDS[step])
+    def _deliver(self, shift: Shift, job: Job, result: Result) -> None:
+        card = self._roster.card_of(job)
+        if isinstance(result, GpuSample | GpuIdentity):
+            self._hangs.pop(card, None)
+        following = [
+            each
+            for each in self._roster.take(job, result, self._clock.now().boottime_ns)
+            if self._roster.card_of(each) not in self._aside
+        ]
+        if isinstance(result, DriverError) and self._roster.session is None:
+            shift.todo = []
+        else:
+            shift.todo = [*reversed(following), *shift.todo]

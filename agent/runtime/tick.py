@@ -11,7 +11,8 @@ from agent.ports import Clock
 from agent.runtime.health import Health
 from agent.runtime.picture import Facts, Published, picture
 from agent.runtime.reader import Reader
-from agent.samples.device import FaultReason, GpuFault, GpuSample
+from agent.runtime.reports import Reports
+from agent.samples.device import answers
 from agent.samples.instant import Instant
 from agent.units import NANOSECONDS_PER_SECOND, seconds
 from agent.view import ConfigHealth, View
@@ -57,7 +58,7 @@ class Ticker:
         self._on_clock_step = on_clock_step
         self._offset_ns: int | None = None
         self._tick_seconds: float | None = None
-        self._said: dict[str, str] = {}
+        self._reports = Reports()
 
     def run(self, stop: threading.Event) -> None:
         """Turn until told to stop.
@@ -83,7 +84,7 @@ class Ticker:
     def turn(self) -> View:
         """One tick, from reading to published view."""
         start = self._clock.now()
-        node = self._reader.collect()
+        node = self._reader.collect(self._account.expected)
         now = self._clock.now()
         self._watch_clock(now)
         with self._book_lock:
@@ -99,7 +100,9 @@ class Ticker:
         view = replace(view, tick_seconds=self._tick_seconds)
         self._published.publish(view)
         self._tick_seconds = seconds(self._clock.now().boottime_ns - start.boottime_ns)
-        self._tell(view)
+        for note in self._account.notes:
+            log.warning("%s", note)
+        self._reports.tell(view)
         self._on_turn(view)
         return view
 
@@ -117,19 +120,5 @@ class Ticker:
             self._on_clock_step()
 
     def _all_answer(self) -> bool:
-        return all(isinstance(card.report, GpuSample) for card in self._account.cards.values())
-
-    def _tell(self, view: View) -> None:
-        """Log what changed since the last tick, each once."""
-        for note in self._account.notes:
-            log.warning("%s", note)
-        said = {
-            card.identity.uuid: str(card.report.reason)
-            for card in view.cards
-            if isinstance(card.report, GpuFault) and card.report.reason is not FaultReason.OPENING
-        }
-        for uuid in said.keys() - self._said.keys():
-            log.warning("%s gives no sample: %s", uuid, said[uuid])
-        for uuid in self._said.keys() - said.keys():
-            log.info("%s answers again", uuid)
-        self._said = said
+        cards = self._account.cards.values()
+        return bool(cards) and all(answers(card.report) for card in cards)

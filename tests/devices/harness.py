@@ -49,6 +49,18 @@ import pynvml
 
 source = NvmlSource(SystemClock())
 
+def listing():
+    # Open, and name every card that can be named.
+    session, gpus = source.open(), []
+    for index in range(session.count):
+        try:
+            gpus.append(source.identify(index))
+        except GpuError:
+            pass
+    unreadable = session.count - len(gpus)
+    version = session.driver_version
+    return {"driver_version": version, "gpus": plain(gpus), "unreadable": unreadable}
+
 def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
@@ -155,6 +167,7 @@ class AgentProcess:
         port: int | None = None,
         state: Path | None = None,
         variables: Mapping[str, str] | None = None,
+        config: str = CONFIG,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
@@ -162,7 +175,7 @@ class AgentProcess:
         self.script = script
         self.config = directory / "config.yaml"
         self.config.write_text(
-            CONFIG.format(
+            config.format(
                 port=self.port, state=self.state, interval=interval, flush=flush, models=models
             )
         )
@@ -278,7 +291,8 @@ class Probe:
         return json.loads(self._process.stdout.readline())
 
     def open(self) -> Any:
-        return self("source.open()")
+        """Open and name all cards: ``driver_version``, ``gpus``, and how many are ``unreadable``."""
+        return self("listing()")
 
     def read(self, uuid: str) -> Any:
         return self(f"source.read({uuid!r})")

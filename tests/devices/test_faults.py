@@ -287,3 +287,158 @@ def test_a_card_lost_before_the_start_is_told(script: Script, start: Start) -> N
     script.settle()
     page = agent.eventually(lambda page: page.value("gpufin_gpus_present") == 2, "both", 10)
     assert page.value("gpufin_collector_success", collector="devices") == 1
+
+
+# ---- at the start of an agent
+
+
+def known_to_the_ledger(script: Script, start: Start) -> Path:
+    """The state directory of an agent that has seen all cards and has ended."""
+    agent = start(script, flush=0.5).ready()
+    agent.eventually(lambda page: page.value("gpufin_ticks_total") >= 3, "ticks")
+    assert agent.stop() == 0
+    return agent.state
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_card_that_hangs_in_its_lookup_at_the_start_costs_the_others_nothing(
+    script: Script, start: Start, known: bool
+) -> None:
+    """Seven cards have every series from the first page on; the eighth is expected and unknown."""
+    cards = working(script, 8)
+    state_directory = known_to_the_ledger(script, start) if known else None
+    script.hang(card=cards[3])
+    agent = start(script, interval=1, state=state_directory).ready()
+    others = [card for card in cards if card is not cards[3]]
+    page = agent.eventually(lambda page: page.value("gpufin_gpus_present") == 7, "seven", 4)
+    pages, _ = watch(agent, page, 4)
+    for page in pages:
+        assert all(names(page, card) >= READINGS for card in others)
+        assert all_active(page, others)
+        assert page.value("gpufin_driver_up") == 1
+        assert page.value("gpufin_gpus_expected") == (8 if known else 7)
+        assert page.value("gpufin_collector_success", collector="devices") == 0
+        if known:
+            assert (up(page, cards[3]), state(page, cards[3])) == (0, UNKNOWN)
+            assert_says_nothing_of(page, cards[3])
+    assert page.value("gpufin_ticks_late_total") <= 1
+    assert agent.log().count("naming the card at index 3 takes long") == 1
+    assert agent.process.poll() is None
+
+
+def test_cards_of_the_ledger_are_told_without_a_driver(script: Script, start: Start) -> None:
+    """The kernel module is older than the library: each card is expected, down, and up 0."""
+    cards = working(script, 2)
+    state_directory = known_to_the_ledger(script, start)
+    script.driver_fails(MISMATCH)
+    agent = start(script, state=state_directory).ready()
+    page = agent.eventually(lambda page: page.value("gpufin_ticks_total") >= 3, "ticks")
+    assert [(up(page, card), state(page, card)) for card in cards] == [(0, DOWN)] * 2
+    assert page.value("gpufin_gpus_expected") == 2
+    assert page.value("gpufin_driver_up") == 0
+    for card in cards:
+        assert_says_nothing_of(page, card)
+
+
+def test_a_card_of_the_ledger_that_is_absent_at_the_start_is_looked_for(
+    script: Script, start: Start
+) -> None:
+    """It is down, and back without a restart."""
+    cards = working(script, 2)
+    state_directory = known_to_the_ledger(script, start)
+    script.vanish(cards[1])
+    agent = start(script, state=state_directory).ready()
+    page = agent.eventually(lambda page: page.value("gpufin_ticks_total") >= 3, "ticks")
+    assert (up(page, cards[1]), state(page, cards[1])) == (0, DOWN)
+    script.bring_back(cards[1])
+    script.settle()
+    agent.eventually(lambda page: up(page, cards[1]) == 1, "it is back", 30)
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_cards_that_come_late_are_found(script: Script, start: Start, there: int) -> None:
+    """Nobody knows of them: they are found by counting, every ten seconds."""
+    cards = working(script, 2)
+    for card in cards[there:]:
+        script.vanish(card)
+    agent = start(script).ready()
+    page = agent.eventually(lambda page: page.value("gpufin_ticks_total") >= 3, "ticks")
+    assert page.value("gpufin_gpus_expected") == there
+    assert page.value("gpufin_collector_success", collector="devices") == there
+    for card in cards[there:]:
+        script.bring_back(card)
+    script.settle()
+    agent.eventually(lambda page: page.value("gpufin_gpus_present") == 2, "both", 30)
+
+
+# ---- one card among others
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(28, DOWN), (UNINITIALIZED, UNKNOWN), (NO_DRIVER, UNKNOWN)]
+)
+def test_one_card_that_speaks_for_the_driver_takes_no_other(
+    script: Script, start: Start, code: int, told: int
+) -> None:
+    """In every scrape the others are whole and the driver is up."""
+    cards = working(script, 3)
+    agent = start(script).ready()
+    agent.eventually(lambda page: all_active(page, cards), "active")
+    script.fail("nvmlDeviceGetPowerUsage", card=cards[2], code=code)
+    script.settle()
+    first = agent.eventually(lambda page: up(page, cards[2]) == 0, "it is told")
+    for page in watch(agent, first, 4)[0]:
+        assert page.value("gpufin_driver_up") == 1
+        assert all_active(page, cards[:2])
+        assert (up(page, cards[2]), state(page, cards[2])) == (0, told)
+    assert agent.log().count("gives no sample") == 1
+    assert "answers again" not in agent.log()
+
+
+def test_a_lost_card_does_not_answer_while_the_driver_is_opened_anew(
+    script: Script, start: Start
+) -> None:
+    """Without a persistence daemon opening takes seconds, in which nothing is heard of any card."""
+    cards = working(script, 2)
+    agent = start(script).ready()
+    agent.eventually(lambda page: all_active(page, cards), "active")
+    script.latency("nvmlInitWithFlags", ms=1500)
+    script.lose(cards[1])
+    script.settle()
+    agent.eventually(lambda page: state(page, cards[0]) == UNKNOWN, "it is opened anew", 10)
+    agent.eventually(lambda page: state(page, cards[0]) == ACTIVE, "it is open", 10)
+    assert agent.log().count("gives no sample") == 1
+    assert "answers again" not in agent.log()
+
+
+def test_slow_cards_neither_flap_nor_fill_the_log(script: Script, start: Start) -> None:
+    """Eight cards of 100 ms do not fit into half a second: each is read every other tick and stays active."""
+    cards = working(script, 8)
+    for card in cards:
+        script.latency("nvmlDeviceGetPowerUsage", card=card, ms=100)
+    agent = start(script, interval=0.5).ready()
+    first = agent.eventually(lambda page: all_active(page, cards), "all are read", 15)
+    pages, _ = watch(agent, first, 5)
+    for page in pages:
+        assert all_active(page, cards)
+        assert page.value("gpufin_gpus_present") == 8
+        assert page.value("gpufin_readers_abandoned_total") == 0
+        assert page.value("gpufin_collector_success", collector="devices") == 1
+    assert any(len(page.all("gpufin_gpu_power_watts")) < 8 for page in pages)  # missing is missing
+    assert page.all("gpufin_gpu_missing_readings_total", reading="all", reason="no_time")
+    for card in cards:
+        spent = page.value("gpufin_gpu_state_seconds_total", uuid=card.uuid, state="active")
+        assert spent > 4
+    assert agent.log().count("no time was left") == 1
+    assert "gives no sample" not in agent.log()
+
+
+def test_a_stop_does_not_wait_for_a_hung_card(script: Script, start: Start) -> None:
+    """At a long interval a cycle waits seconds for a call; a stop does not."""
+    cards = working(script, 2)
+    script.hang("nvmlDeviceGetTemperatureV", card=cards[0], begin=script.now() + 4)
+    agent = start(script, interval=6).ready()
+    time.sleep(6.5)
+    begun = time.monotonic()
+    assert agent.stop() == 0
+    assert time.monotonic() - begun < 3

@@ -7,7 +7,7 @@ import pytest
 
 from tests.devices.harness import Probe
 from tests.nvml.library import Script
-from tests.nvml.profiles import H100, T4
+from tests.nvml.profiles import H100, L40S, T4
 
 ProbeStart = Callable[..., Probe]
 
@@ -30,6 +30,66 @@ def test_cards_are_listed_with_what_names_them(script: Script, probe: ProbeStart
     assert [
         (gpu["uuid"], gpu["index"], gpu["model"], gpu["pci_bus_id"]) for gpu in inventory["gpus"]
     ] == [(card.uuid, index, card.name, card.bus_id) for index, card in enumerate(cards)]
+
+
+@pytest.mark.parametrize(
+    ("call", "field"), [("nvmlDeviceGetName", "model"), ("nvmlDeviceGetPciInfo_v3", "pci_bus_id")]
+)
+@pytest.mark.parametrize("code", [3, UNKNOWN, LOST])
+def test_a_card_is_listed_by_its_uuid_whatever_else_it_tells(
+    script: Script, probe: ProbeStart, call: str, field: str, code: int
+) -> None:
+    """A name is for people: without it a card is measured and paid for all the same."""
+    cards = [script.add(H100), script.add(H100)]
+    script.fail(call, card=cards[1], code=code)
+    gpus = probe().open()["gpus"]
+    assert [gpu["uuid"] for gpu in gpus] == [card.uuid for card in cards]
+    assert gpus[1][field] == ""
+    assert gpus[0][field]
+
+
+def test_a_driver_that_does_not_tell_its_version_is_open(script: Script, probe: ProbeStart) -> None:
+    """Nothing depends on the version."""
+    script.add(H100)
+    script.fail("nvmlSystemGetDriverVersion", code=UNKNOWN)
+    inventory = probe().open()
+    assert (inventory["driver_version"], len(inventory["gpus"])) == ("", 1)
+
+
+def test_mig_instances_are_listed_by_profile(script: Script, probe: ProbeStart) -> None:
+    """Empty slots are left out; a card without MIG has none; naming anew sees what changed."""
+    cut, whole = script.add(H100), script.add(L40S)
+    cut.enable_mig("3g.40gb", "-", "1g.10gb", "1g.10gb+me")
+    source = probe()
+    gpus = source.open()["gpus"]
+    assert [gpu["mig_profiles"] for gpu in gpus] == [["3g.40gb", "1g.10gb", "1g.10gb+me"], []]
+    assert source.read(cut.uuid)["utilization_percent"] == "not_supported"
+    cut.mig, cut.unsupported = False, cut.profile.unsupported
+    script.settle()
+    assert source.read(cut.uuid)["utilization_percent"] == "not_supported"  # asked once
+    assert source("source.identify(0)")["mig_profiles"] == []
+    assert source.read(cut.uuid)["utilization_percent"] == 0
+    assert source.read(whole.uuid)["utilization_percent"] == 0
+
+
+def test_the_census_changes_with_the_cards_alone(script: Script, probe: ProbeStart) -> None:
+    """It is what tells that a card came or went, and a failed look is no change."""
+    script.add(H100)
+    late = script.add(H100)
+    script.vanish(late)
+    source = probe()
+    source.open()
+    before = source("source.census()")
+    refused = script.fail("nvmlDeviceGetCount_v2", code=UNKNOWN)
+    script.settle()
+    assert source("source.census()") == before
+    script.remove(refused)
+    script.bring_back(late)
+    script.settle()
+    assert source("source.census()") != before
+    script.fail("nvmlDeviceGetCount_v2", code=1)
+    script.settle()
+    assert source("source.census()")["error"] == "DriverError"
 
 
 @pytest.mark.parametrize("code", [LOST, NO_PERMISSION, UNKNOWN])

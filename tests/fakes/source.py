@@ -1,7 +1,7 @@
 """Cards that answer what a test puts into them."""
 
 from agent.errors import DriverError, GpuError
-from agent.ports import DeviceSource, Inventory
+from agent.ports import DeviceSource, Session
 from agent.samples.device import GpuIdentity, GpuSample
 
 
@@ -19,10 +19,16 @@ class FakeSource(DeviceSource):
     def kind(self) -> str:
         return "simulated"
 
-    def open(self) -> Inventory:
+    def open(self) -> Session:
+        return Session("595.10", len(self.gpus), self.census())
+
+    def identify(self, index: int) -> GpuIdentity:
+        return self.gpus[index]
+
+    def census(self) -> int:
         if self.down is not None:
             raise self.down
-        return Inventory("595.10", self.gpus)
+        return len(self.gpus)
 
     def read(self, uuid: str) -> GpuSample:
         if self.down is not None:

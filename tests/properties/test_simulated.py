@@ -9,6 +9,7 @@ from agent.devices.simulated.loads import Load
 from agent.devices.simulated.models import MODELS
 from agent.devices.simulated.node import Card, SimulatedCard, SimulatedNode, cards_of
 from agent.devices.simulated.source import SimulatedSource, sample_of
+from agent.ports import identities_of
 from agent.samples.device import GpuSample
 from agent.samples.instant import Instant
 from agent.samples.reading import Missing
@@ -127,7 +128,7 @@ def test_memory_and_processes_stay_while_loaded(card: Card, one: int, other: int
 def test_readings_depend_on_the_moment_alone(node: SimulatedNode, moments: list[int]) -> None:
     """Read often, seldom or backwards, by this process or the next: the same readings."""
     steady = SimulatedSource(steady_clock := HandClock(0), node)
-    uuids = [gpu.uuid for gpu in steady.open().gpus]
+    uuids = [gpu.uuid for gpu in identities_of(steady)]
     seen = {}
     for moment in sorted(moments):
         steady_clock.boottime_ns = moment * SECOND

@@ -13,6 +13,8 @@ import pynvml
 from agent.devices.nvml.errors import (
     ARGUMENT_VERSION_MISMATCH,
     FUNCTION_NOT_FOUND,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
     UNKNOWN,
     NvmlCallError,
 )
@@ -88,6 +90,28 @@ def name(card: Handle) -> str:
 def pci_bus_id(card: Handle) -> str:
     """Such as ``00000000:0F:00.0``."""
     return str(call(pynvml.nvmlDeviceGetPciInfo, card).busId)
+
+
+def mig_profiles(card: Handle) -> tuple[str, ...]:
+    """Profiles of its MIG instances, such as ``1g.10gb``; empty where MIG is off or there are none.
+
+    An instance is named after the card it is cut from: ``NVIDIA H100 80GB HBM3 MIG 1g.10gb``.
+    """
+    current, _ = call(pynvml.nvmlDeviceGetMigMode, card)
+    if current != pynvml.NVML_DEVICE_MIG_ENABLE:
+        return ()
+    found: list[str] = []
+    for index in range(int(call(pynvml.nvmlDeviceGetMaxMigDeviceCount, card))):
+        try:
+            instance = call(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, card, index)
+        except NvmlCallError as error:
+            if error.code not in {NOT_FOUND, INVALID_ARGUMENT}:  # an empty slot
+                raise
+            continue
+        _, found_mark, profile = name(Handle(instance)).rpartition(" MIG ")
+        if found_mark:
+            found.append(profile)
+    return tuple(found)
 
 
 def utilization_percent(card: Handle) -> int:

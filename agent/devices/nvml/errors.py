@@ -60,6 +60,8 @@ CODES: dict[int, tuple[str, Scope, Missing]] = {
 }
 
 UNKNOWN = 999
+INVALID_ARGUMENT = 2
+NOT_FOUND = 6
 NO_PERMISSION = 4
 FUNCTION_NOT_FOUND = 13
 ARGUMENT_VERSION_MISMATCH = 25
@@ -79,6 +81,11 @@ class NvmlCallError(Exception):
 def name_of(code: int) -> str:
     """The name of a code, without the ``NVML_ERROR_`` in front."""
     return CODES[code][0] if code in CODES else f"code {code}"
+
+
+def scope_of(error: NvmlCallError) -> Scope:
+    """How far a failed call reaches."""
+    return CODES.get(error.code, CODES[UNKNOWN])[1]
 
 
 def missing_or_raise(error: NvmlCallError) -> Missing:

@@ -69,7 +69,8 @@ def _percent(value: Value) -> bool:
     return isinstance(value, int) and 0 <= value <= MAX_PERCENT
 
 
-def _memory(value: Value) -> bool:
+def plausible_memory(value: Value) -> bool:
+    """Whether (used, total) in bytes can be true."""
     # Some unified-memory drivers answer SUCCESS with a total of 0: that is "not supported".
     if not isinstance(value, tuple):
         return False
@@ -100,7 +101,7 @@ READINGS: tuple[ReadingRow, ...] = (
         "nvmlDeviceGetMemoryInfo_v2, else nvmlDeviceGetMemoryInfo",
         "bytes",
         binding.memory_bytes,
-        _memory,
+        plausible_memory,
         "v1 counts the driver's reserved part as used; total 0 on unified memory means not supported.",
     ),
     ReadingRow(

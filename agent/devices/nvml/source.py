@@ -1,11 +1,13 @@
 """The cards of this node through NVML.
 
-Runs on the reader thread alone.  What a card can tell is probed once on the card itself, never
-concluded from its family: virtualisation, MIG and drivers change the answer.
+Runs on reader threads alone.  What a card can tell is probed on the card itself each time it is named,
+never concluded from its family: virtualisation, MIG and drivers change the answer.
 """
 
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from agent.devices.nvml import binding
@@ -17,17 +19,24 @@ from agent.devices.nvml.errors import (
     NO_PERMISSION,
     UNKNOWN,
     NvmlCallError,
+    Scope,
     missing_or_raise,
+    name_of,
     raise_driver,
+    scope_of,
 )
 from agent.devices.nvml.fields import READINGS, ReadingRow, Value
+from agent.devices.nvml.identity import identity_of
 from agent.errors import GpuError
-from agent.ports import Clock, DeviceSource, Inventory
+from agent.ports import Clock, DeviceSource, Session
 from agent.samples.device import GpuIdentity, GpuSample
 from agent.samples.reading import Missing
 
 _NO_DRIVER = frozenset({DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND})
 _REFUSED = frozenset({NO_PERMISSION, UNKNOWN})
+_KERNEL_LIST = Path("/proc/driver/nvidia/gpus")
+"""One directory for each card that the kernel module drives.  A session of NVML may go on to count the
+cards there were when it began."""
 _BROKEN = frozenset({Missing.FAILED, Missing.TIMEOUT})
 
 
@@ -49,9 +58,10 @@ class NvmlSource(DeviceSource):
         self._begun = False
         self._was_open = False
         self._saw_no_driver = False
+        self._census: Hashable = None
 
-    def open(self) -> Inventory:
-        """Start a new session and list the cards; see ``DeviceSource``."""
+    def open(self) -> Session:
+        """Start a new session; see ``DeviceSource``."""
         binding.refuse_look_alike()
         self.close()
         try:
@@ -60,11 +70,36 @@ class NvmlSource(DeviceSource):
             raise_driver(error, restart=self._only_a_new_process_helps(error.code))
         self._begun = True
         try:
-            inventory = self._list()
+            count = binding.count()
         except NvmlCallError as error:
             raise_driver(error)
+        try:
+            version = binding.driver_version()
+        except NvmlCallError:
+            version = ""  # nothing depends on it
         self._was_open = True
-        return inventory
+        self._census = (count, _listed_by_the_kernel())
+        return Session(version, count, self._census)
+
+    def identify(self, index: int) -> GpuIdentity:
+        """Find a card and name it, and forget what it could not tell; see ``DeviceSource``."""
+        try:
+            handle = binding.handle(index)
+            identity = identity_of(index, handle)
+        except NvmlCallError as error:
+            lost = scope_of(error) is Scope.CARD
+            raise GpuError(name_of(error.code), code=error.code, lost=lost) from error
+        self._cards[identity.uuid] = _Card(handle)
+        return identity
+
+    def census(self) -> Hashable:
+        """Cards that the driver counts, and those the kernel has handed to it; see ``DeviceSource``."""
+        try:
+            self._census = (binding.count(), _listed_by_the_kernel())
+        except NvmlCallError as error:
+            if scope_of(error) is Scope.DRIVER:
+                raise_driver(error)
+        return self._census
 
     def read(self, uuid: str) -> GpuSample:
         """Read one card; see ``DeviceSource``."""
@@ -87,26 +122,6 @@ class NvmlSource(DeviceSource):
             with suppress(NvmlCallError):  # the driver went away under it: it is over either way
                 binding.shutdown()
 
-    def _list(self) -> Inventory:
-        gpus: list[GpuIdentity] = []
-        unreadable = 0
-        for index in range(binding.count()):
-            # One card that is lost or not ours must not hide the others.
-            try:
-                handle = binding.handle(index)
-                identity = GpuIdentity(
-                    uuid=binding.uuid(handle),
-                    index=index,
-                    model=binding.name(handle),
-                    pci_bus_id=binding.pci_bus_id(handle),
-                )
-            except NvmlCallError:
-                unreadable += 1
-                continue
-            self._cards[identity.uuid] = _Card(handle)
-            gpus.append(identity)
-        return Inventory(binding.driver_version(), tuple(gpus), unreadable)
-
     def _only_a_new_process_helps(self, code: int) -> bool:
         if code in _NO_DRIVER:
             self._saw_no_driver = True
@@ -118,6 +133,13 @@ class NvmlSource(DeviceSource):
         # A driver that arrived after us and may not be opened: systemd resolved the device classes of
         # the unit when it started us, before there were any.
         return self._saw_no_driver and code in _REFUSED
+
+
+def _listed_by_the_kernel() -> tuple[str, ...]:
+    try:
+        return tuple(sorted(path.name for path in _KERNEL_LIST.iterdir()))
+    except OSError:  # no such module, or another kind of driver
+        return ()
 
 
 def _read_row(card: _Card, row: ReadingRow) -> tuple[Value | Missing, ...]:

@@ -14,8 +14,8 @@ from agent.devices.simulated.faults import (
 )
 from agent.devices.simulated.node import Card, SimulatedNode, cards_of
 from agent.errors import DriverError, GpuError
-from agent.ports import Clock, DeviceSource, Inventory
-from agent.samples.device import GpuSample
+from agent.ports import Clock, DeviceSource, Session
+from agent.samples.device import GpuIdentity, GpuSample
 from agent.samples.reading import Missing
 from agent.units import NANOSECONDS_PER_SECOND
 
@@ -51,8 +51,8 @@ class SimulatedSource(DeviceSource):
         """``simulated``."""
         return "simulated"
 
-    def open(self) -> Inventory:
-        """List the cards; a lost one is listed by the driver but would not identify.
+    def open(self) -> Session:
+        """Start anew; see ``DeviceSource``.
 
         Raises:
             DriverError: an injected fault has the driver down.
@@ -62,16 +62,22 @@ class SimulatedSource(DeviceSource):
             self._opened_ns = None
             raise DriverError("driver not loaded (simulated)", code=DRIVER_NOT_LOADED)
         self._opened_ns = now_ns
-        present = tuple(
-            card.identity
-            for card in self._cards
-            if not happening(card.faults, FaultKind.LOST, now_ns)
-        )
-        return Inventory(
-            driver_version=self._node.driver_version,
-            gpus=present,
-            unreadable=len(self._cards) - len(present),
-        )
+        return Session(self._node.driver_version, len(self._cards), self.census())
+
+    def identify(self, index: int) -> GpuIdentity:
+        """Name a card; one that is lost is listed by the driver but does not open.
+
+        Raises:
+            GpuError: it is lost.
+        """
+        card = self._cards[index]
+        if happening(card.faults, FaultKind.LOST, self._node.simulated_ns(self._clock.now())):
+            raise GpuError("fell off the bus (simulated)", code=GPU_IS_LOST, lost=True)
+        return card.identity
+
+    def census(self) -> int:
+        """The number of cards, which does not change."""
+        return len(self._cards)
 
     def read(self, uuid: str) -> GpuSample:
         """What the card with this UUID reads now.

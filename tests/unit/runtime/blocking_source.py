@@ -4,12 +4,13 @@ import threading
 import time
 from collections import Counter
 
-from agent.errors import DriverError
-from agent.ports import Clock, DeviceSource, Inventory
+from agent.errors import DriverError, GpuError
+from agent.ports import Clock, DeviceSource, Session
 from agent.runtime.reader import Reader
 from agent.runtime.shift import Deadlines
 from agent.samples.device import GpuIdentity, GpuSample, NodeSample
 from agent.samples.instant import Instant
+from agent.samples.reading import Missing, Reading
 from agent.units import nanoseconds, seconds
 
 READ_SECONDS = 0.15
@@ -40,8 +41,15 @@ class BlockingSource(DeviceSource):
         self._clock = clock
         self.listed = list(cards)
         self.unreadable = 0
+        """Cards beside them that do not open."""
+        self.named: Counter[int] = Counter()
+        """Namings begun, by index."""
+        self.memory_total_bytes: Reading[int] = Missing.NO_DATA
+        """As naming tells it."""
+        self.sample_memory_bytes: Reading[int] = Missing.NO_DATA
+        """As reading tells it."""
         self.faults: dict[str, Exception] = {}
-        """Raised by reading a card; by opening, under the empty name."""
+        """Raised by reading a card; under the empty name by opening, under ``#0`` by naming."""
         self.slow: dict[str, float] = {}
         """Seconds that reading a card takes."""
         self.gates: dict[str, threading.Event] = {}
@@ -50,6 +58,7 @@ class BlockingSource(DeviceSource):
         self.threads: set[int] = set()
         self.closed = 0
         self.power_mw = 1_000
+        self.utilization_percent: Reading[int] = Missing.NO_DATA
         self.at_once = 0
         self.most_at_once = 0
         """How many calls beside each other there were, blocked ones apart."""
@@ -66,7 +75,8 @@ class BlockingSource(DeviceSource):
     def _call(self, name: str) -> None:
         with self._lock:
             self.threads.add(threading.get_ident())
-            self.reads[name] += 1
+            if not name.startswith("#"):
+                self.reads[name] += 1
             gate, fault = self.gates.get(name), self.faults.get(name)
         if gate is not None:
             gate.wait(30)
@@ -80,18 +90,38 @@ class BlockingSource(DeviceSource):
         if fault is not None:
             raise fault
 
-    def open(self) -> Inventory:
+    def open(self) -> Session:
         self._call("")
-        gpus = (
-            GpuIdentity(uuid=uuid, index=index, model="M", pci_bus_id="0")
-            for index, uuid in enumerate(self.listed)
+        return Session("1.2", len(self.listed) + self.unreadable, tuple(self.listed))
+
+    def identify(self, index: int) -> GpuIdentity:
+        self.named[index] += 1
+        self._call(f"#{index}")
+        if index >= len(self.listed):
+            raise GpuError("NO_PERMISSION", code=4)
+        return GpuIdentity(
+            uuid=self.listed[index],
+            index=index,
+            model="M",
+            pci_bus_id="0",
+            memory_total_bytes=self.memory_total_bytes,
         )
-        return Inventory("1.2", tuple(gpus), self.unreadable)
+
+    def census(self) -> tuple[str, ...]:
+        self._call("#census")
+        return tuple(self.listed)
 
     def read(self, uuid: str) -> GpuSample:
         at_ns, power_mw = self._clock.now().boottime_ns, self.power_mw
         self._call(uuid)
-        return GpuSample(uuid=uuid, boottime_ns=at_ns, power_mw=power_mw)
+        return GpuSample(
+            uuid=uuid,
+            boottime_ns=at_ns,
+            power_mw=power_mw,
+            utilization_percent=self.utilization_percent,
+            processes=(),
+            memory_total_bytes=self.sample_memory_bytes,
+        )
 
     def close(self) -> None:
         self.closed += 1
@@ -100,19 +130,28 @@ class BlockingSource(DeviceSource):
 class Bench:
     """A reader over such cards."""
 
-    def __init__(self, cards: str = "ABCD") -> None:
+    def __init__(
+        self,
+        cards: str = "ABCD",
+        *,
+        read_seconds: float = READ_SECONDS,
+        cycle_seconds: float = CYCLE_SECONDS,
+        open_seconds: float = OPEN_SECONDS,
+    ) -> None:
         self.clock = MovableClock()
         self.source = BlockingSource(self.clock, cards)
         self.reader = Reader(
             self.source,
             self.clock,
             Deadlines(
-                read_ns=nanoseconds(READ_SECONDS),
-                cycle_ns=nanoseconds(CYCLE_SECONDS),
-                open_ns=nanoseconds(OPEN_SECONDS),
+                read_ns=nanoseconds(read_seconds),
+                cycle_ns=nanoseconds(cycle_seconds),
+                open_ns=nanoseconds(open_seconds),
             ),
         )
         self.took = 0.0
+        self.expected: set[str] = set()
+        """Cards seen so far, as an account remembers them, and what a test adds."""
 
     def collect(self) -> dict[str, str]:
         """One cycle: "ok" or the reason of the fault, by card."""
@@ -123,7 +162,8 @@ class Bench:
 
     def sample(self) -> NodeSample:
         start_ns = self.clock.now().boottime_ns
-        node = self.reader.collect()
+        node = self.reader.collect(self.expected)
+        self.expected |= node.identities.keys()
         self.took = seconds(self.clock.now().boottime_ns - start_ns)
         return node
 

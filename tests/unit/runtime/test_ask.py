@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from agent.errors import DriverError
-from agent.ports import Inventory
+from agent.ports import Session, identities_of
 from agent.runtime.ask import ask, driver_hangs
 from tests.builders import a_card
 from tests.fakes.source import FakeSource
@@ -19,7 +19,7 @@ class HungSource(FakeSource):
         super().__init__()
         self.gate = threading.Event()
 
-    def open(self) -> Inventory:
+    def open(self) -> Session:
         self.gate.wait(30)
         return super().open()
 
@@ -28,7 +28,7 @@ def test_the_answer_is_what_the_driver_lists() -> None:
     """And the driver is let go of."""
     source = FakeSource(a_card())
 
-    assert ask(source).gpus == (a_card(),)
+    assert ask(source, identities_of) == [a_card()]
     assert source.closed
 
 
@@ -38,7 +38,7 @@ def test_an_error_is_the_drivers_own() -> None:
     source.down = DriverError("DRIVER_NOT_LOADED", code=9)
 
     with pytest.raises(DriverError) as caught:
-        ask(source)
+        ask(source, identities_of)
 
     assert caught.value.code == 9
 
@@ -49,7 +49,7 @@ def test_a_driver_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixture) ->
     source = HungSource()
 
     with pytest.raises(DriverError, match="it hangs"):
-        ask(source, patience_seconds=3.3)
+        ask(source, identities_of, patience_seconds=3.3)
 
     assert [record.message for record in caplog.records] == [
         "waiting for the NVIDIA driver, at most 3 s"

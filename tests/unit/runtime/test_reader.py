@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.errors import GpuError
-from agent.runtime.shift import REOPEN_BACK_OFF_SECONDS, RETRY_BACK_OFF_SECONDS, Deadlines
-from agent.samples.device import GpuSample
+from agent.runtime.roster import REOPEN_BACK_OFF_SECONDS
+from agent.runtime.shift import RETRY_BACK_OFF_SECONDS, Deadlines
+from agent.samples.device import GpuSample, fault_of
 from agent.units import nanoseconds
 from tests.unit.runtime.blocking_source import (
     CYCLE_SECONDS,
@@ -281,6 +282,19 @@ def test_a_lost_card_beside_a_hung_one_keeps_its_turn(bench: Bench) -> None:
     until(lambda: bench.collect() and bench.source.reads[""] == 2)
 
 
+def test_a_card_set_aside_is_not_read_by_a_new_session(bench: Bench) -> None:
+    """It is named again with the others, and its back-off goes on."""
+    bench.collect()
+    bench.source.hang("A")
+    bench.source.faults["B"] = LOST
+    bench.collect()
+    bench.source.release("A")
+    bench.clock.advance(10)
+    until(lambda: bench.collect() and bench.source.reads[""] == 2)
+    assert bench.collect() == {**ALL_OK, "A": "hung", "B": "lost"}
+    assert bench.source.reads["A"] == 2
+
+
 def test_a_driver_that_does_not_answer_is_tried_again_with_growing_pauses(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -306,15 +320,41 @@ def test_a_driver_that_does_not_answer_is_tried_again_with_growing_pauses(
     assert bench.collect() == ALL_OK
 
 
-def test_a_driver_lost_in_the_middle_of_a_cycle_takes_every_report(bench: Bench) -> None:
-    """What was read before the driver went is not published beside what was not."""
+def test_a_driver_that_all_cards_say_is_gone_is_gone(bench: Bench) -> None:
+    """Every card says so, so no report is published; the driver is opened again."""
     bench.collect()
-    bench.source.faults["C"] = no_driver(1)
+    bench.source.faults |= dict.fromkeys("ABCD", no_driver(1))
     node = bench.sample()
     assert (dict(node.reports), node.driver_up, node.driver_code) == ({}, False, 1)
-    del bench.source.faults["C"]
+    bench.source.faults.clear()
     bench.clock.advance(REOPEN_BACK_OFF_SECONDS[0] + 0.01)
     assert bench.collect() == ALL_OK
+
+
+@pytest.mark.parametrize(("code", "word"), [(28, "lost"), (1, "failed"), (9, "failed")])
+def test_one_card_that_speaks_for_the_driver_speaks_for_itself(
+    bench: Bench, code: int, word: str
+) -> None:
+    """While others answer, a code of the whole driver is that card's own; it is opened anew for it once."""
+    bench.collect()
+    bench.source.faults["B"] = no_driver(code)
+    for _ in range(3):
+        node = bench.sample()
+        assert node.driver_up
+        assert {uuid: fault_of(report) for uuid, report in node.reports.items()} == (
+            {**dict.fromkeys("ACD"), "B": word}
+        )
+    for _ in range(5):
+        bench.clock.advance(REOPEN_BACK_OFF_SECONDS[-1] + 1)
+        assert bench.collect() == {**ALL_OK, "B": word}
+    assert bench.source.reads[""] == 2
+    del bench.source.faults["B"]
+    assert bench.collect() == ALL_OK
+    bench.source.faults["B"] = no_driver(code)  # another time, another attempt
+    bench.collect()
+    bench.clock.advance(2)
+    assert bench.collect() == {**ALL_OK, "B": word}
+    assert bench.source.reads[""] == 3
 
 
 def test_a_driver_that_asks_for_a_new_process_gets_one(bench: Bench) -> None:
@@ -359,7 +399,7 @@ def test_a_driver_lost_beside_a_hung_call_asks_for_a_new_process(bench: Bench) -
     bench.collect()
     bench.source.hang("A")
     bench.collect()
-    bench.source.faults["B"] = no_driver(1)
+    bench.source.faults |= dict.fromkeys("BCD", no_driver(1))
     bench.collect()
     assert bench.reader.exhausted
 
@@ -398,6 +438,212 @@ def test_one_hang_and_the_rest_fit_into_an_interval(interval: float) -> None:
 def test_a_card_that_is_cold_is_not_taken_for_hung() -> None:
     """A confidential-computing card takes 0.1 s, at the shortest interval too."""
     assert Deadlines.of_interval(nanoseconds(0.1)).read_ns >= nanoseconds(0.2)
+
+
+# ---- naming cards
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_card_that_hangs_when_it_is_named_costs_the_others_nothing(
+    bench: Bench, index: int
+) -> None:
+    """At the start of an agent, too: the others are read in the first cycle, whichever it is."""
+    hung = "ABCD"[index]
+    bench.expected = set("ABCD")
+    bench.source.hang(f"#{index}")
+    others = {uuid: "ok" for uuid in "ABCD" if uuid != hung}
+    assert bench.collect() == {**others, hung: "opening"}
+    assert bench.took < CYCLE_SECONDS
+    assert bench.reader.take_abandoned() == 0  # a card that is initialised takes seconds
+    assert bench.reader.unreadable == 1
+    bench.clock.advance(OPEN_SECONDS)
+    for _ in range(3):
+        node = bench.sample()
+        assert {uuid: fault_of(each) for uuid, each in node.reports.items()} == (
+            {**dict.fromkeys(others), hung: "hung"}
+        )
+        assert (node.driver_up, node.settled) == (True, True)
+        assert bench.took < READ_SECONDS
+    assert bench.reader.take_abandoned() == 1
+    assert not bench.reader.exhausted
+    bench.source.release(f"#{index}")
+    until(lambda: bench.collect() and not bench.reader._stuck)
+    bench.clock.advance(RETRY_BACK_OFF_SECONDS[0] + 1)
+    until(lambda: bench.collect() == ALL_OK)
+
+
+@pytest.fixture
+def patient() -> Iterator[Bench]:
+    """Where naming a card may take long."""
+    bench = Bench(open_seconds=30)
+    yield bench
+    bench.end()
+
+
+def test_cards_that_are_initialised_for_long_are_named_in_the_end(patient: Bench) -> None:
+    """Without a persistence daemon the first touch of each card takes seconds: none is given up."""
+    bench = patient
+    for index in range(4):
+        bench.source.hang(f"#{index}")
+    bench.expected = {"A"}
+    assert bench.collect() == {"A": "opening"}
+    for index in range(4):
+        bench.source.release(f"#{index}")
+    until(lambda: bench.collect() == ALL_OK)
+    assert bench.reader.take_abandoned() == 0
+    assert bench.source.reads[""] == 1
+
+
+def test_a_reading_beside_a_card_that_is_initialised_is_not_taken_for_hung(
+    patient: Bench,
+) -> None:
+    """A driver may hold a lock while it initialises a card; the others wait, and are not quarantined."""
+    bench = patient
+    bench.source.hang("#3")
+    bench.expected = set("ABCD")
+    bench.collect()
+    bench.source.hang("A")
+    assert bench.collect()["A"] == "no_time"
+    bench.source.release("A")
+    bench.source.release("#3")
+    until(lambda: bench.collect() == ALL_OK)
+    assert bench.reader.take_abandoned() == 0
+
+
+def test_cards_are_named_anew_every_minute_one_in_a_cycle(bench: Bench) -> None:
+    """MIG and memory may have changed; one naming a cycle is not felt."""
+    bench.collect()
+    assert bench.source.named == dict.fromkeys(range(4), 1)
+    bench.source.memory_total_bytes = 80 << 30
+    bench.clock.advance(61)
+    for cycle in range(1, 6):
+        bench.collect()
+        assert bench.source.named.total() == 4 + min(cycle, 4)
+    node = bench.sample()
+    assert {each.memory_total_bytes for each in node.identities.values()} == {80 << 30}
+    assert bench.source.reads[""] == 1
+
+
+def test_a_known_card_that_cannot_be_named_anew_goes_on_as_it_was(bench: Bench) -> None:
+    """Its reading tells whether it is lost."""
+    bench.collect()
+    bench.source.faults["#1"] = GpuError("UNKNOWN", code=999)
+    bench.clock.advance(61)
+    for _ in range(5):
+        assert bench.collect() == ALL_OK
+    assert bench.reader.unreadable == 0
+    assert bench.source.reads[""] == 1
+
+
+def test_a_memory_size_that_a_reading_tells_names_the_card_too(bench: Bench) -> None:
+    """Prices by memory hold as soon as it is known."""
+    bench.source.sample_memory_bytes = 80 << 30
+    node = bench.sample()
+    assert {each.memory_total_bytes for each in node.identities.values()} == {80 << 30}
+
+
+# ---- cards that come later
+
+
+def test_an_expected_card_that_is_not_listed_is_looked_for(bench: Bench) -> None:
+    """Remembered by the ledger, absent at the start: the driver is opened again until it is back."""
+    bench.source.listed.remove("D")
+    bench.expected = set("ABCD")
+    rest = dict.fromkeys("ABC", "ok")
+    for pause in (0, *REOPEN_BACK_OFF_SECONDS[:2]):
+        bench.clock.advance(pause + 0.01)
+        assert bench.collect() == rest
+    assert bench.source.reads[""] == 3
+    bench.source.listed.append("D")
+    bench.clock.advance(REOPEN_BACK_OFF_SECONDS[2] + 0.01)
+    assert bench.collect() == ALL_OK
+
+
+def test_a_card_that_nobody_expects_any_more_is_not_looked_for(bench: Bench) -> None:
+    """A retired card interrupts nobody."""
+    bench.collect()
+    bench.source.faults["D"] = LOST
+    bench.source.listed.remove("D")
+    bench.collect()
+    bench.clock.advance(2)
+    bench.collect()
+    bench.expected.discard("D")
+    opened = bench.source.reads[""]
+    bench.collect()
+    for _ in range(3):
+        bench.clock.advance(REOPEN_BACK_OFF_SECONDS[-1])
+        bench.collect()
+    assert bench.source.reads[""] <= opened + 1  # what was planned already
+
+
+def test_a_driver_without_cards_is_opened_again_until_it_has_some() -> None:
+    """No card is no success on a node that is measured."""
+    bench = Bench("")
+    try:
+        for pause in (0, *REOPEN_BACK_OFF_SECONDS[:2]):
+            bench.clock.advance(pause + 0.01)
+            node = bench.sample()
+            assert (node.driver_up, dict(node.reports)) == (True, {})
+        assert bench.source.reads[""] == 3
+        bench.source.listed.append("A")
+        bench.clock.advance(REOPEN_BACK_OFF_SECONDS[2] + 0.01)
+        assert bench.collect() == {"A": "ok"}
+    finally:
+        bench.end()
+
+
+def test_a_card_that_comes_is_noticed_by_the_count(bench: Bench) -> None:
+    """Every ten seconds cards are counted; another count means another session."""
+    bench.collect()
+    bench.source.listed.append("E")
+    bench.clock.advance(9)
+    assert bench.collect() == ALL_OK
+    bench.clock.advance(2)
+    assert bench.collect() == ALL_OK
+    assert bench.source.reads[""] == 1
+    bench.clock.advance(REOPEN_BACK_OFF_SECONDS[0] + 0.01)
+    assert bench.collect() == {**ALL_OK, "E": "ok"}
+    bench.clock.advance(1_000)
+    bench.collect()
+    bench.collect()
+    assert bench.source.reads[""] == 2
+
+
+# ---- time
+
+
+def test_a_standstill_of_the_process_is_not_a_hung_card(bench: Bench) -> None:
+    """Who overslept has no right to say that a call took too long."""
+    bench.collect()
+    bench.source.slow = dict.fromkeys("ABCD", READ_SECONDS / 2)
+    for delay in (0.01, READ_SECONDS / 2, READ_SECONDS):
+        threading.Timer(delay, bench.clock.advance, [2]).start()
+        assert bench.collect() == ALL_OK
+    assert bench.reader.take_abandoned() == 0
+
+
+def test_a_call_that_nobody_watched_gets_a_grace(bench: Bench) -> None:
+    """A standstill between two cycles, in the middle of a slow call."""
+    bench.collect()
+    bench.source.slow = dict.fromkeys("ABCD", READ_SECONDS * 0.7)
+    found = bench.collect()
+    assert "no_time" in found.values()
+    bench.clock.advance(5)
+    bench.collect()
+    assert bench.reader.take_abandoned() == 0
+
+
+def test_a_stop_ends_the_cycle_that_is_waited_for(bench: Bench) -> None:
+    """However long an interval is, a stop takes no longer for it."""
+    bench = Bench("AB", read_seconds=5, cycle_seconds=9)
+    bench.collect()
+    bench.source.hang("A")
+    timer = threading.Timer(0.1, bench.reader.interrupt)
+    timer.start()
+    assert bench.collect() == {"A": "no_time", "B": "no_time"}
+    assert bench.took < 1
+    assert bench.collect() == {"A": "no_time", "B": "no_time"}
+    bench.end()
 
 
 def test_slow_cards_share_the_shortage_of_time() -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
@@ -16,10 +16,13 @@ from agent.ledger.fill import Host
 from agent.ledger.policy import AccountPolicy
 from agent.runtime.health import Health
 from agent.runtime.picture import Facts, Published
+from agent.runtime.shift import Deadlines
 from agent.runtime.tick import Ticker
+from agent.samples.device import FaultReason, GpuFault
 from agent.usage.match import CardMatch
 from agent.usage.state import CardState
 from agent.view import ConfigHealth, View
+from tests.builders import a_table, an_owned
 from tests.fakes.store import FakeLedger
 from tests.unit.runtime.blocking_source import Bench, no_driver
 
@@ -124,6 +127,94 @@ def test_changes_are_told_once_each(turns: Turns, caplog: pytest.LogCaptureFixtu
     turns.bench.clock.advance(100)
     turns.ticker.turn()
     assert [r.message for r in caplog.records if "B" in r.message][1:] == ["B answers again"]
+    turns.bench.end()
+
+
+def test_a_lost_card_does_not_answer_while_the_driver_is_opened(
+    turns: Turns, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While nothing can be read nothing is heard of any card: what was said of it goes on."""
+    caplog.set_level(logging.INFO)
+    turns.ticker.turn()
+    turns.bench.source.faults["B"] = GpuError("GPU_IS_LOST", code=15, lost=True)
+    turns.ticker.turn()
+    turns.bench.source.slow[""] = 0.6
+    turns.bench.reader._deadlines = Deadlines(
+        read_ns=SECOND // 10, cycle_ns=SECOND // 5, open_ns=5 * SECOND
+    )
+    turns.bench.clock.advance(2)
+    view = turns.ticker.turn()
+    assert {card.report for card in view.cards} == {
+        GpuFault(uuid, FaultReason.OPENING) for uuid in "AB"
+    }
+    for _ in range(4):
+        turns.ticker.turn()
+    assert [r.message for r in caplog.records if " B " in f" {r.message} "] == [
+        "B gives no sample: lost"
+    ]
+    assert not [r for r in caplog.records if r.message.startswith("A ")]
+    turns.bench.end()
+
+
+def test_slow_cards_are_told_once_with_their_number(
+    turns: Turns, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not a line a tick: a slow card is no news, and no failure."""
+    turns.bench.source.slow = dict.fromkeys("AB", 0.1)
+    turns.bench.reader._deadlines = Deadlines(read_ns=SECOND // 5, cycle_ns=SECOND * 15 // 100)
+    for _ in range(2):
+        turns.ticker.turn()
+    for _ in range(8):
+        assert turns.ticker.turn().collectors["devices"].success
+    (record,) = caplog.records
+    assert record.message.startswith("no time was left in a tick to read 1 of 2 cards")
+    turns.bench.end()
+
+
+def test_a_node_without_cards_is_no_success() -> None:
+    """An agent that is to measure cards and has none has not done what it is there for."""
+    turns = Turns(Bench(""))
+    view = turns.ticker.turn()
+    assert view.driver_up
+    assert not view.collectors["devices"].success
+    turns.bench.end()
+
+
+def test_a_card_without_a_sample_costs_its_time(turns: Turns) -> None:
+    """A rate without its power is told for one that is lost, and not for one that was not read."""
+    turns.account.use(replace(turns.account.policy, table=a_table(an_owned())))
+    turns.bench.source.faults["B"] = GpuError("GPU_IS_LOST", code=15, lost=True)
+    working, lost = turns.ticker.turn().cards
+    assert working.rate_per_hour is not None
+    assert lost.rate_per_hour is not None
+    assert 0 < lost.rate_per_hour < working.rate_per_hour
+    turns.bench.reader.interrupt()
+    working, _ = turns.ticker.turn().cards
+    assert working.report == GpuFault("A", FaultReason.NO_TIME)
+    assert working.rate_per_hour is None
+    turns.bench.end()
+
+
+def test_an_idle_spell_began_when_it_began_whatever_the_clock_says_now(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set right does not make a card idle since 1970."""
+    real, shift = turns.bench.clock.now, 0
+
+    def stepped() -> object:
+        now = real()
+        return type(now)(now.boottime_ns, now.wall_ns + shift)
+
+    monkeypatch.setattr(turns.bench.clock, "now", stepped)
+    turns.bench.source.utilization_percent = 0
+    turns.ticker.turn()
+    turns.bench.clock.advance(2)
+    before = turns.ticker.turn().cards[0].idle_since_wall_ns or 0
+    shift = 20 * 365 * 86_400 * SECOND
+    view = turns.ticker.turn()
+    after = view.cards[0].idle_since_wall_ns or 0
+    assert abs(after - before - shift) <= SECOND // 10
+    assert 1.8 < (view.at.wall_ns - after) / SECOND < 3
     turns.bench.end()
 
 

@@ -9,6 +9,7 @@ from agent.devices.simulated.node import SimulatedNode, cards_of, demo_cards
 from agent.devices.simulated.source import SimulatedSource
 from agent.errors import GpuError
 from agent.ledger.account import Account
+from agent.ports import identities_of
 from agent.samples.device import FaultReason, GpuFault, GpuSample, NodeSample
 from agent.units import MILLIJOULES_PER_KILOWATT_HOUR
 from tests.builders import SECOND, a_policy, a_tariff, an_account, an_owned
@@ -60,7 +61,7 @@ def run(case: Case) -> tuple[Account, SimulatedNode]:
     node = SimulatedNode(cards=demo_cards(8, MODELS_DEALT), seed=5, faults=case.faults)
     clock = FakeClock(boottime_ns=0)
     source = SimulatedSource(clock, node)
-    identities = {gpu.uuid: gpu for gpu in source.open().gpus}
+    identities = {gpu.uuid: gpu for gpu in identities_of(source)}
     account = an_account(a_policy(an_owned(), tariffs=[a_tariff("0.12")]))
     for _ in range(SECONDS + 1):
         reports: dict[str, GpuSample | GpuFault] = {}

@@ -12,6 +12,7 @@ from agent.devices.simulated.models import MODELS
 from agent.devices.simulated.node import SimulatedCard, SimulatedNode, demo_cards
 from agent.devices.simulated.source import SimulatedSource
 from agent.errors import DriverError, GpuError
+from agent.ports import identities_of
 from agent.samples.device import GpuSample
 from agent.samples.instant import Instant
 from agent.samples.reading import Missing
@@ -37,7 +38,7 @@ class Bench:
         default = (SimulatedCard(model=MODELS["h100"], load=Load.TRAINING),)
         self.node = SimulatedNode(cards=cards or default, faults=faults)
         self.source = SimulatedSource(self.clock, self.node)
-        self.uuids = [gpu.uuid for gpu in self.source.open().gpus]
+        self.uuids = [gpu.uuid for gpu in identities_of(self.source)]
 
     def read(self, second: int, card: int = 0) -> GpuSample:
         self.clock.second = second
@@ -58,7 +59,7 @@ def test_open_lists_the_cards_in_order() -> None:
     """The inventory has every card of the node with its index, model and memory."""
     bench = Bench(cards=demo_cards(3, ("h100", "l40s", "t4")))
 
-    gpus = bench.source.open().gpus
+    gpus = identities_of(bench.source)
 
     assert [gpu.index for gpu in gpus] == [0, 1, 2]
     assert [gpu.model for gpu in gpus] == ["NVIDIA H100 80GB HBM3", "NVIDIA L40S", "Tesla T4"]
@@ -123,15 +124,18 @@ def test_lost_card_needs_open_after_it_is_back() -> None:
 
 
 def test_lost_card_is_listed_as_unreadable() -> None:
-    """``open()`` while it is lost names the others and counts it; opening does not heal it."""
+    """While it is lost the others are named and it is counted; opening does not heal it."""
     lost = Fault(kind=FaultKind.LOST, start_s=10, end_s=20, card=0)
     bench = Bench(lost, cards=demo_cards(2))
     bench.clock.second = 15
 
-    inventory = bench.source.open()
+    session = bench.source.open()
 
-    assert [gpu.index for gpu in inventory.gpus] == [1]
-    assert inventory.unreadable == 1
+    assert session.count == 2
+    assert bench.source.identify(1).index == 1
+    with pytest.raises(GpuError) as refused:
+        bench.source.identify(0)
+    assert refused.value.lost
     with pytest.raises(GpuError):
         bench.read(25)
 
