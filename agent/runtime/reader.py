@@ -43,6 +43,7 @@ class Reader:
         self._shift: Shift | None = None
         self._slow: list[Shift] = []
         """Shifts whose naming of a card goes on beside their successor."""
+        self._slow_told: set[Job] = set()
         self._stuck: list[Shift] = []
         self._aside: dict[str, SetAside] = {}
         self._hangs: dict[str, int] = {}
@@ -136,7 +137,7 @@ class Reader:
                 return
             deadline_ns = self._deadline_of(shift, now_ns, late=late)
             if deadline_ns is not None and now_ns >= deadline_ns:
-                self._replace(shift, now_ns)
+                self._replace(shift)
                 continue
             if now_ns >= until_ns:
                 shift.todo = []
@@ -161,10 +162,13 @@ class Reader:
             shift.since_ns = now_ns - allowed_ns + min(GRACE_NS, allowed_ns)
         return shift.since_ns + allowed_ns
 
-    def _replace(self, shift: Shift, now_ns: int) -> None:
+    def _replace(self, shift: Shift) -> None:
         """Have a successor go on with what a shift does not come to."""
-        if shift.under_way is not None and shift.under_way.task is Task.NAME:
-            log.warning("naming %s takes long: the others are read meanwhile", shift.under_way)
+        job = shift.under_way
+        if job is not None and job.task is Task.NAME:
+            if job not in self._slow_told:  # with MIG it may be so every minute
+                log.warning("naming %s takes long: the others are read meanwhile", job)
+            self._slow_told.add(job)
             self._slow.append(shift)
         else:
             self._abandon(shift)
@@ -172,7 +176,7 @@ class Reader:
             self._shift = None
             return
         todo, shift.todo = shift.todo, []
-        self._start_shift(todo if self._roster.session else self._jobs(now_ns))
+        self._start_shift(todo)
 
     def _abandon(self, shift: Shift) -> None:
         job = shift.under_way or OPEN

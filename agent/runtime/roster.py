@@ -63,8 +63,8 @@ class Roster:
         """Cards that say, in this cycle, that the whole driver does not answer."""
         self._doubted: set[str] = set()
         """Cards that said so while others answered."""
-        self._disproved: set[str] = set()
-        """Those of them for which the driver was opened anew, and which say so still."""
+        self._disproved: dict[str, int] = {}
+        """Those of them for which the driver was opened anew in vain, and until when it is not again."""
         self._nameless_told = 0
 
     # ---- what to do
@@ -140,7 +140,7 @@ class Roster:
     def _take_sample(self, sample: GpuSample, now_ns: int) -> None:
         uuid, total = sample.uuid, sample.memory_total_bytes
         self._hear(uuid, sample, now_ns)
-        self._disproved.discard(uuid)
+        self._disproved.pop(uuid, None)
         identity = self.identities.get(uuid)
         if identity and isinstance(identity.memory_total_bytes, Missing) and isinstance(total, int):
             self.identities[uuid] = replace(identity, memory_total_bytes=total)
@@ -156,7 +156,8 @@ class Roster:
         self._census_at_ns, self._new_census = now_ns + CENSUS_EVERY_NS, False
         self._reopening.at_ns = None
         self._accusers = {}
-        self._disproved |= self._doubted
+        until_ns = now_ns + nanoseconds(REOPEN_BACK_OFF_SECONDS[-1])
+        self._disproved |= dict.fromkeys(self._doubted, until_ns)
         self._doubted = set()
         return [Job(Task.NAME, index=index) for index in self._unnamed()]
 
@@ -195,7 +196,7 @@ class Roster:
         lost = any(
             isinstance(report, GpuFault)
             and report.reason is FaultReason.LOST
-            and uuid not in self._disproved
+            and self._is_credible(uuid, now_ns)
             for uuid, report in self._reports.items()
         )
         if gone or lost or self._doubted or self._new_census or not self.session.count:
@@ -212,7 +213,10 @@ class Roster:
         if self._reports.keys() <= accusers and (len(accusers) > 1 or not unheard):
             self.lose_driver(next(iter(self._accusers.values())), now_ns)
         else:
-            self._doubted |= accusers - self._disproved
+            self._doubted |= {uuid for uuid in accusers if self._is_credible(uuid, now_ns)}
+
+    def _is_credible(self, uuid: str, now_ns: int) -> bool:
+        return now_ns >= self._disproved.get(uuid, 0)
 
     def _tell_nameless(self) -> None:
         count = len(self._nameless)
