@@ -16,6 +16,7 @@ from agent.runtime.calls import Calls, Result
 from agent.runtime.roster import Roster
 from agent.runtime.shift import (
     GRACE_NS,
+    LAST_CYCLE_NS,
     MAX_ABANDONED,
     OPEN,
     RETRY_BACK_OFF_SECONDS,
@@ -48,6 +49,8 @@ class Reader:
         self._aside: dict[str, SetAside] = {}
         self._hangs: dict[str, int] = {}
         self._stopped = False
+        self._last_ns: int | None = None
+        """Until when the last cycle is waited for; None while there is no end in sight."""
         self._abandoned = 0
 
     @property
@@ -75,7 +78,7 @@ class Reader:
             self._roster.expected = expected
             now_ns = self._clock.now().boottime_ns
             self._come_back(now_ns)
-            if not self.exhausted and not self._stopped:
+            if not self.exhausted and self._last_ns is None:
                 self._assign(now_ns)
                 self._wait(now_ns + self._deadlines.cycle_ns)
             waiting = self._held(self._slow)
@@ -93,14 +96,19 @@ class Reader:
         return abandoned
 
     def interrupt(self) -> None:
-        """Let a cycle that is waited for end at once, and every later one; called before ``stop``."""
+        """Let a cycle that is waited for end soon, and every later one at once; called before ``stop``.
+
+        Soon: cards that answer are still read, so that the last turn can be booked.
+        """
         with self._lock:
-            self._stopped = True
+            self._last_ns = self._clock.now().boottime_ns + LAST_CYCLE_NS
             self._lock.notify_all()
 
     def stop(self, *, wait_seconds: float = 1.0) -> None:
         """Let the reader thread end and the driver go; a call that hangs is left behind."""
-        self.interrupt()
+        with self._lock:
+            self._stopped = True
+            self._lock.notify_all()
         thread = None if self._shift is None else self._shift.thread
         if thread is not None:
             thread.join(wait_seconds)
@@ -132,6 +140,7 @@ class Reader:
     def _wait(self, until_ns: int) -> None:
         late = True  # nobody has watched since the last cycle
         while not self._stopped:
+            until_ns = until_ns if self._last_ns is None else min(until_ns, self._last_ns)
             shift, now_ns = self._shift, self._clock.now().boottime_ns
             if shift is None or (not shift.todo and shift.under_way is None):
                 return

@@ -12,6 +12,9 @@ RETRY_BACK_OFF_SECONDS = (30.0, 60.0, 300.0, 600.0)
 GRACE_NS = nanoseconds(0.1)
 """What a call gets that passed its deadline while nobody watched: the process itself stood still."""
 
+LAST_CYCLE_NS = nanoseconds(0.7)
+"""How long a cycle that is under way is waited for when the agent is told to stop."""
+
 
 class Task(Enum):
     """What a reader can be told to do."""

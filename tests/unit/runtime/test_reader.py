@@ -638,14 +638,14 @@ def test_a_call_that_nobody_watched_gets_a_grace(bench: Bench) -> None:
 
 
 def test_a_stop_ends_the_cycle_that_is_waited_for(bench: Bench) -> None:
-    """However long an interval is, a stop takes no longer for it."""
+    """However long an interval is, a stop takes no longer for it; what answers is read still."""
     bench = Bench("AB", read_seconds=5, cycle_seconds=9)
     bench.collect()
-    bench.source.hang("A")
+    bench.source.hang("B")
     timer = threading.Timer(0.1, bench.reader.interrupt)
     timer.start()
-    assert bench.collect() == {"A": "no_time", "B": "no_time"}
-    assert bench.took < 1
+    assert bench.collect() == {"A": "ok", "B": "no_time"}
+    assert bench.took < 1.5
     assert bench.collect() == {"A": "no_time", "B": "no_time"}
     bench.end()
 
