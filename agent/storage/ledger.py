@@ -13,8 +13,6 @@ from pathlib import Path
 
 from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
-from agent.ledger.entry import AVOIDABLE_COMPONENTS, MONEY_COMPONENTS, MonthKey, MonthSums
-from agent.money import NANOS_PER_UNIT
 from agent.ports import LedgerStore
 from agent.samples.device import GpuIdentity
 from agent.samples.reading import Missing
@@ -35,7 +33,7 @@ from agent.storage.connection import (
     set_damaged_aside,
     transaction,
 )
-from agent.usage.state import IDLE_STATES
+from agent.storage.months import read_months
 
 log = logging.getLogger(__name__)
 
@@ -43,27 +41,6 @@ ADD_ENTRY = """
 INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, quantity = quantity + excluded.quantity
 """
-
-
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
-def _parts(nanos: str) -> str:
-    """A sum in whole units and what is left of them: of small currencies, 64 bits hold no month."""
-    return f"SUM(({nanos}) / {NANOS_PER_UNIT}), SUM(({nanos}) % {NANOS_PER_UNIT})"
-
-
-_WASTE = f"state IN ({_listed(IDLE_STATES)}) AND exempt = ''"
-_AVOIDABLE = f"component IN ({_listed(AVOIDABLE_COMPONENTS)})"
-_EXEMPT = f"state IN ({_listed(IDLE_STATES)}) AND exempt != ''"
-_MONTHS = f"""
-SELECT month, team, currency, {_parts("nanos")},
-  {_parts(f"CASE WHEN {_WASTE} THEN nanos ELSE 0 END")},
-  {_parts(f"CASE WHEN {_WASTE} AND {_AVOIDABLE} THEN nanos ELSE 0 END")},
-  {_parts(f"CASE WHEN {_EXEMPT} THEN nanos ELSE 0 END")}
-FROM entry WHERE component IN ({_listed(MONEY_COMPONENTS)}) GROUP BY month, team, currency
-"""  # noqa: S608 - states and components are this package's own constants
 
 
 class SqliteLedger(LedgerStore):
@@ -142,7 +119,7 @@ class SqliteLedger(LedgerStore):
                 return None
             news = News(
                 ledger_id=self._ledger_id,
-                months=_months(database),
+                months=read_months(database),
                 retired=_retired(database),
             )
         except sqlite3.Error as error:
@@ -243,7 +220,7 @@ def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:
             for row in execute("SELECT * FROM remainder")
         },
         gpus={row[0]: KnownGpu(identity_of(row), row[4]) for row in execute("SELECT * FROM gpu")},
-        months=_months(database),
+        months=read_months(database),
         retired=_retired(database),
         price_digests={key: frozenset(values) for key, values in digests.items()},
     )
@@ -252,18 +229,6 @@ def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:
 def _data_version(database: sqlite3.Connection) -> int:
     """A number that changes when another connection has written."""
     return int(database.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _months(database: sqlite3.Connection) -> dict[MonthKey, MonthSums]:
-    return {
-        MonthKey(*row[:3]): MonthSums(
-            *(
-                whole * NANOS_PER_UNIT + rest
-                for whole, rest in zip(row[3::2], row[4::2], strict=True)
-            )
-        )
-        for row in database.execute(_MONTHS)
-    }
 
 
 def _retired(database: sqlite3.Connection) -> frozenset[str]:
