@@ -36,7 +36,7 @@ PRICES = [
         "life_years": 5,
     },
 ]
-ELECTRICITY = [{"price_per_kilowatt_hour": 3, "pue": 1.5}]
+ELECTRICITY = [{"price_per_kilowatt_hour": 3, "pue": 1.5, "unusual": True}]
 """Dear enough for energy to show in two minutes."""
 CONFIG = {"prices": PRICES, "electricity": ELECTRICITY, "flush_seconds": 5}
 
