@@ -115,8 +115,9 @@ def tally(rows: Rows, by: Names, zone: ZoneInfo) -> dict[str, Tally]:
         if key.component in _DRAWN:
             _add_energy(found, card, key, (nanos, quantity))
         if key.component in _TIME:
-            # The components of one price carry the same time: it is counted once.
-            span = spans[ledger, key._replace(component="", method="")]
+            # The components of one price carry the same time: it is counted once, after what
+            # corrections took back from one component and booked under another.
+            span = spans[ledger, key._replace(component="", method="", correction=0)]
             span[key.component] = span.get(key.component, 0) + quantity
     for (ledger, key), components in spans.items():
         _add_time(tallies[key.currency], ledger, key, components, zone)
@@ -172,8 +173,7 @@ def _add_energy(found: Tally, card: Card, key: EntryKey, amounts: tuple[int, int
 def _add_time(
     found: Tally, ledger: str, key: EntryKey, components: dict[str, int], zone: ZoneInfo
 ) -> None:
-    # A correction may take back from one component and add to another: the largest in size counts.
-    time_ns = max(components.values(), key=abs)
+    time_ns = max(components.values())
     card = found.cards[key.uuid]
     card.time_ns[key.state] += time_ns
     found.time_ns += time_ns

@@ -471,3 +471,19 @@ def test_time_counts_what_a_correction_moves() -> None:
     assert found.time_ns == HOUR
     assert found.cards[CARD].unpriced_ns == 0
     assert found.corrections == {1: 2 * 10**9}
+
+
+def test_time_of_a_record_that_changed_its_kind_is_counted_once() -> None:
+    """Rental taken back and capital booked under one id: ten hours stay ten."""
+    capital = a_key(component="capital")._replace(correction=1)
+    rows = [
+        ("l", a_key(), (2 * 10**9, 10 * HOUR)),
+        ("l", a_key()._replace(correction=1), (-2 * 10**9, -10 * HOUR)),
+        ("l", capital, (10**9, 10 * HOUR)),
+        ("l", capital._replace(component="opex"), (10**9, 10 * HOUR)),
+    ]
+
+    (found,) = tally(rows, ("team",), UTC).values()
+
+    assert found.time_ns == 10 * HOUR
+    assert [group.time_ns for group in found.groups.values()] == [10 * HOUR]
