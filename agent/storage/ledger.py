@@ -15,7 +15,7 @@ from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ports import LedgerStore
 from agent.samples.device import GpuIdentity
-from agent.samples.reading import Missing
+from agent.storage.cards import EXPECTED, card_statements, forget_cards, identity_of
 from agent.storage.checkpoints import (
     checkpoint_statements,
     forget_statements,
@@ -219,7 +219,7 @@ def _recovered(database: sqlite3.Connection, ledger_id: str) -> Recovered:
             (row[0], row[1], row[2]): (int(row[3]), int(row[4]))
             for row in execute("SELECT * FROM remainder")
         },
-        gpus={row[0]: KnownGpu(identity_of(row), row[4]) for row in execute("SELECT * FROM gpu")},
+        gpus={row[0]: KnownGpu(identity_of(row), row[4]) for row in execute(EXPECTED)},
         months=read_months(database),
         retired=_retired(database),
         price_digests={key: frozenset(values) for key, values in digests.items()},
@@ -235,20 +235,10 @@ def _retired(database: sqlite3.Connection) -> frozenset[str]:
     return frozenset(uuid for (uuid,) in database.execute("SELECT uuid FROM retired"))
 
 
-def identity_of(row: tuple[str, int, str, str, int, int | None]) -> GpuIdentity:
-    """A card from a row of the table ``gpu``."""
-    uuid, index, model, pci_bus_id, _, memory = row
-    return GpuIdentity(
-        uuid=uuid,
-        index=index,
-        model=model,
-        pci_bus_id=pci_bus_id,
-        memory_total_bytes=Missing.NO_DATA if memory is None else memory,
-    )
-
-
 def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
     yield ADD_ENTRY, ((*key, *amounts) for key, amounts in batch.rows.items())
+    now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
+    yield from card_statements(batch.gpus, now_ns)
     yield from checkpoint_statements(batch.checkpoints)
     yield (
         "REPLACE INTO remainder VALUES (?, ?, ?, ?, ?)",
@@ -257,10 +247,8 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
             for key, (remainder, denominator) in batch.remainders.items()
         ),
     )
-    yield "REPLACE INTO gpu VALUES (?, ?, ?, ?, ?, ?)", (_gpu_row(gpu) for gpu in batch.gpus)
     yield from forget_statements(batch.gone)
-    yield "DELETE FROM gpu WHERE uuid = ?", ((uuid,) for uuid in batch.gone)
-    now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
+    yield forget_cards(batch.gone)
     yield "DELETE FROM ahead", ((),)
     rows = ((*key, str(nanos), now_ns) for key, nanos in batch.ahead.items())
     yield "INSERT INTO ahead VALUES (?, ?, ?, ?, ?)", rows
@@ -273,24 +261,11 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     )
 
 
-def _gpu_row(gpu: KnownGpu) -> tuple[object, ...]:
-    card = gpu.identity
-    memory = card.memory_total_bytes
-    return (
-        card.uuid,
-        card.index,
-        card.model,
-        card.pci_bus_id,
-        gpu.last_seen_wall_ns,
-        None if isinstance(memory, Missing) else memory,
-    )
-
-
 def remembered_gpus(directory: Path) -> list[GpuIdentity]:
     """The cards a ledger knows, read beside a running agent; none when there is no ledger."""
     try:
         with closing(connect(directory / FILE_NAME, read_only=True)) as database:
-            rows = database.execute("SELECT * FROM gpu ORDER BY idx").fetchall()
+            rows = database.execute(f"{EXPECTED} ORDER BY idx").fetchall()
             return [identity_of(row) for row in rows]
     except (sqlite3.Error, ValueError):
         return []

@@ -50,7 +50,9 @@ CREATE TABLE gpu (
   model TEXT NOT NULL,
   pci_bus_id TEXT NOT NULL,
   last_seen_wall_ns INTEGER NOT NULL,
-  memory_total_bytes INTEGER
+  memory_total_bytes INTEGER,
+  mig_profiles TEXT NOT NULL DEFAULT '', -- of its instances, with commas between
+  gone INTEGER NOT NULL DEFAULT 0        -- 1: not expected any more; what it was is kept for its rows
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE price_record (
   id TEXT NOT NULL,
@@ -85,6 +87,14 @@ CREATE TABLE gap (           -- time before a checkpoint that is not booked yet
   end_trusted INTEGER NOT NULL,
   PRIMARY KEY (uuid, number)
 ) WITHOUT ROWID, STRICT;
+CREATE TABLE former_gpu (
+  uuid TEXT NOT NULL,
+  until_wall_ns INTEGER NOT NULL,  -- it looked like this until then at the latest,
+  next_wall_ns INTEGER NOT NULL,   -- and like what came after it from then at the earliest
+  memory_total_bytes INTEGER,
+  mig_profiles TEXT NOT NULL,
+  PRIMARY KEY (uuid, until_wall_ns)
+) WITHOUT ROWID, STRICT;
 CREATE TABLE retired (uuid TEXT PRIMARY KEY, at_wall_ns INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 """
 """Money is in 1e-9 of the currency; quantity in nanoseconds, for the component energy in millijoules."""
@@ -99,6 +109,8 @@ DROP TABLE entry_before;
 CREATE INDEX entry_month ON entry (month);
 ALTER TABLE gpu ADD COLUMN memory_total_bytes INTEGER;
 ALTER TABLE checkpoint ADD COLUMN trusted INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE gpu ADD COLUMN mig_profiles TEXT NOT NULL DEFAULT '';
+ALTER TABLE gpu ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
 """
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -109,7 +121,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         _WORK_TABLES,
     ),
 }
-"""From a schema version to the next: exemptions, corrections, price records, retired cards, cost ahead,
+"""From a schema version to the next: exemptions, corrections, price records, what cards were, cost ahead,
 open gaps."""
 
 

@@ -15,8 +15,9 @@ from agent.ledger.entry import Entry, EntryKey
 from agent.ledger.period import HOUR_SECONDS
 from agent.ledger.reprice import corrections
 from agent.samples.device import GpuIdentity
+from agent.storage.cards import EXPECTED, identity_of
 from agent.storage.connection import FILE_NAME, adopt, connect, schema_version, transaction
-from agent.storage.ledger import ADD_ENTRY, identity_of
+from agent.storage.ledger import ADD_ENTRY
 from agent.storage.schema import SCHEMA_VERSION
 from agent.usage.state import CardState
 
@@ -131,7 +132,7 @@ def retire(place: Path, uuid: str, now_ns: int) -> bool:
     """
     with opened(place) as database, transaction(database):
         added = database.execute("INSERT OR IGNORE INTO retired VALUES (?, ?)", (uuid, now_ns))
-        database.execute("DELETE FROM gpu WHERE uuid = ?", (uuid,))
+        database.execute("UPDATE gpu SET gone = 1 WHERE uuid = ?", (uuid,))
         return added.rowcount == 1
 
 
@@ -183,6 +184,6 @@ def _rows(entries: Iterable[Entry]) -> Iterator[tuple[object, ...]]:
 def known_cards(place: Path) -> tuple[list[tuple[GpuIdentity, int]], list[tuple[str, int]]]:
     """The expected cards with when each last answered, and the retired ones with when they left."""
     with opened(place, read_only=True) as database:
-        cards = database.execute("SELECT * FROM gpu ORDER BY idx").fetchall()
+        cards = database.execute(f"{EXPECTED} ORDER BY idx").fetchall()
         gone = database.execute("SELECT uuid, at_wall_ns FROM retired ORDER BY uuid").fetchall()
     return [(identity_of(row), row[4]) for row in cards], gone
