@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from agent.cli.serve import config_option
+from agent.cli.serve import DEFAULT_CONFIG, config_option
 from agent.config.decode import load_settings
+from agent.errors import LedgerError
 from agent.ledger.entry import Entry
 from agent.ledger.period import HOUR_SECONDS
 from agent.money import units
@@ -77,13 +78,30 @@ def backup(target: Path, place: Path) -> int:
     metavar="YYYY-MM",
     help="Also delete the rows of all months before this one, for good.",
 )
-def compact(place: Path, older_than_days: int, drop_before: str | None) -> int:
-    """Merge old hours into days; money, energy and time are conserved."""
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help=f"For the zone of the days; default: {DEFAULT_CONFIG} if it is there.",
+)
+@click.option("--timezone", "zone_name", help="Zone of the days; default: the file's.")
+def compact(
+    place: Path,
+    older_than_days: int,
+    drop_before: str | None,
+    config_path: Path | None,
+    zone_name: str | None,
+) -> int:
+    """Merge old hours into local days; money, energy and time are conserved.
+
+    The zone of the first compaction is that of all later ones.
+    """
     if drop_before is not None:
         _month(drop_before)
     now = SystemClock().now().wall_ns // NANOSECONDS_PER_SECOND
-    had, has = upkeep.compact(place, now - older_than_days * upkeep.DAY_SECONDS)
-    click.echo(f"{place}: {had} rows became {has}")
+    before = now - older_than_days * upkeep.DAY_SECONDS
+    had, has, days = upkeep.compact(place, before, _zone(config_path, zone_name))
+    click.echo(f"{place}: {had} rows became {has}, in days of {days.key}")
     if drop_before is not None:
         dropped = upkeep.drop_months(place, drop_before)
         click.echo(f"{place}: {dropped} rows of months before {drop_before} deleted")
@@ -97,7 +115,17 @@ def compact(place: Path, older_than_days: int, drop_before: str | None) -> int:
 @click.option("--to", "end", help="First day after the last.")
 @click.option("--reason", required=True, help="Why; kept with the rows.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-def reprice(
+@click.option(
+    "--also-removed",
+    is_flag=True,
+    help="Take back too what was booked under ids that the file has no record of any more.",
+)
+@click.option(
+    "--other-machine",
+    is_flag=True,
+    help="The ledger is another machine's; the file's node labels and host name are right for it.",
+)
+def reprice(  # noqa: PLR0913 - one a command line option
     *,
     config_path: Path,
     place: Path,
@@ -105,15 +133,34 @@ def reprice(
     end: str | None,
     reason: str,
     dry_run: bool,
+    also_removed: bool,
+    other_machine: bool,
 ) -> int:
-    """Correct what is booked for prices that came late or were changed; by new rows alone."""
+    """Correct what is booked for prices that came late or were changed; by new rows alone.
+
+    The hour that a running agent is in is left alone.
+    """
     policy = load_settings(config_path).policy
+    owner = upkeep.machine_of(place)
+    if owner and owner != this_host().machine_id and not other_machine:
+        raise LedgerError(
+            f"{place}: is the ledger of another machine, and records may name its host or labels: "
+            "reprice it there, or say --other-machine"
+        )
     hours = (_hour(begin, policy.zone, 0), _hour(end, policy.zone, 2**40))
-    now_ns = SystemClock().now().wall_ns
-    found = upkeep.reprice(place, policy.table, hours, note=(now_ns, reason), dry_run=dry_run)
-    click.echo(f"{len(found)} rows {'would be' if dry_run else 'were'} added")
-    for line in _by_month(found):
+    note = (SystemClock().now().wall_ns, reason)
+    done = upkeep.reprice(
+        place, policy, hours, note=note, dry_run=dry_run, also_removed=also_removed
+    )
+    click.echo(f"{len(done.added)} rows {'would be' if dry_run else 'were'} added")
+    for line in _by_month(done.added):
         click.echo(f"  {line}")
+    if done.left:
+        ids = ", ".join(f"{each} ({rows})" for each, rows in sorted(done.left.items()))
+        click.echo(
+            f"{sum(done.left.values())} rows were left alone, the file has no record of their ids: "
+            f"{ids}; --also-removed takes them back"
+        )
     return 0
 
 
@@ -193,6 +240,18 @@ def _hour(day: str | None, zone: ZoneInfo, otherwise: int) -> int:
     except ValueError:
         raise click.UsageError(f"{day!r} is not a day such as 2026-11-01") from None
     return int(moment.astimezone(UTC).timestamp()) // HOUR_SECONDS * HOUR_SECONDS
+
+
+def _zone(config_path: Path | None, name: str | None) -> ZoneInfo:
+    if name is not None:
+        try:
+            return ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise click.UsageError(f"{name!r} is not an IANA time zone") from None
+    path = config_path or Path(DEFAULT_CONFIG)
+    if config_path is None and not path.exists():
+        return ZoneInfo("UTC")
+    return load_settings(path).policy.zone
 
 
 def _month(text: str) -> None:

@@ -105,6 +105,8 @@ def report(  # noqa: PLR0913 - one a command line option
             reader, period, lambda: _rows(reader, period, zone), fleet, now=now, cluster=cluster
         )
         made = _reports(reader, period, names, zone, (now, retired))
+        if "day" in names or not period.months:
+            _say_days(reader, period, zone)
     made = [replace(each, outlook=ahead, sharing=sharing) for each in made]
     compared = _compared(made, invoice)
     text = _shown(made, form, compared, datetime.fromtimestamp(now, zone))
@@ -156,6 +158,17 @@ def _rows(reader: LedgerReader, period: Period, zone: ZoneInfo) -> Rows:
         return rows
     # Where midnight lies inside a UTC hour, the hour belongs to the day it begins in.
     return (row for row in rows if period.first <= local_day(row[1].hour, zone) < period.last)
+
+
+def _say_days(reader: LedgerReader, period: Period, zone: ZoneInfo) -> None:
+    """Warn where rows stand for the days of another zone; whole months are exact all the same."""
+    for until, days in reader.days():
+        if days.key != zone.key and period.start < until:
+            click.echo(
+                f"before {local_day(until, days)} rows stand for days of {days.key}, not of {zone.key}: "
+                f"give --timezone {days.key} for days that are right",
+                err=True,
+            )
 
 
 def _shown(made: list[Report], form: str, compared: Comparison | None, now: datetime) -> str:
@@ -215,6 +228,8 @@ def explain(
             for row in _rows(reader, period, zone)
             if all(getattr(row[1], name) == value for name, value in filters.items())
         ]
+        if not period.months:
+            _say_days(reader, period, zone)
         reasons = reader.reasons()
     shown = sorted(rows, key=lambda row: (row[1].hour, *map(str, row[1][1:])))
     for currency in sorted({key.currency for _, key, _ in rows}):

@@ -114,6 +114,16 @@ class PriceTable:
         self.labels = dict(labels or {})
         self._known: dict[GpuIdentity, _Known] = {}
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids that rows can have from this table: of its records, and of its tariffs' bands."""
+        bands = {
+            band.id
+            for tariff in self.tariffs
+            for band in (tariff.bands.otherwise, *(value for _, value in tariff.bands.entries))
+        }
+        return frozenset(bands | {price.id for price in self.prices})
+
     def candidates(self, card: GpuIdentity) -> tuple[Price, ...]:
         """The records that speak of a card, the one that names it most closely first."""
         return self._of(card).candidates

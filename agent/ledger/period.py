@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,19 @@ def month_at(wall_ns: int, zone: ZoneInfo) -> Month:
 def month_before(month: Month, zone: ZoneInfo) -> Month:
     """The month that ends where this one starts."""
     return month_at((month.start - 1) * NANOSECONDS_PER_SECOND, zone)
+
+
+@lru_cache(maxsize=1_024)
+def day_hours(hour: int, zone: ZoneInfo) -> tuple[int, int]:
+    """The UTC hours [first, last) of the local day that an hour begins in (UTC seconds since 1970)."""
+    day = datetime.fromtimestamp(hour, zone).date()
+    return _first_hour(day, zone), _first_hour(day + timedelta(days=1), zone)
+
+
+def _first_hour(day: date, zone: ZoneInfo) -> int:
+    # Where midnight lies inside a UTC hour, the hour belongs to the day it begins in.
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return -(-int(midnight.timestamp()) // HOUR_SECONDS) * HOUR_SECONDS
 
 
 def _edge(year: int, month: int, zone: ZoneInfo) -> int:

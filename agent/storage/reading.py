@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from agent.errors import LedgerError
 from agent.ledger.entry import Component, EntryKey, MonthKey
 from agent.report.build import KnownCard
-from agent.storage.upkeep import ledger_file, opened
+from agent.storage.upkeep import compacted_before, ledger_file, opened
 from agent.units import NANOSECONDS_PER_SECOND
 from agent.usage.state import CardState
 
@@ -111,6 +112,13 @@ class LedgerReader:
             for database in self._ledgers.values()
             for uuid, at_ns in database.execute("SELECT uuid, at_wall_ns FROM retired")
         }
+
+    def days(self) -> Iterator[tuple[int, ZoneInfo]]:
+        """Up to which moment (UTC seconds) rows stand for days, and the zone of those, where any do."""
+        for database in self._ledgers.values():
+            until, zone = compacted_before(database)
+            if zone is not None:
+                yield until, zone
 
     def ahead(self) -> Iterator[tuple[MonthKey, int, int]]:
         """What each agent said the rest of a month costs by the clock: nanos, and from when on (UTC s)."""

@@ -5,17 +5,20 @@ The agent notices at its next flush (``PRAGMA data_version``) and takes the new 
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from agent.cost.prices import PriceTable
 from agent.errors import LedgerError
 from agent.ledger.entry import Entry, EntryKey
-from agent.ledger.period import HOUR_SECONDS
-from agent.ledger.reprice import corrections
+from agent.ledger.period import HOUR_NS, HOUR_SECONDS, day_hours
+from agent.ledger.policy import AccountPolicy
+from agent.ledger.reprice import TIME, Terms, corrections
+from agent.ledger.reprice_energy import ENERGY
 from agent.samples.device import GpuIdentity
-from agent.storage.cards import EXPECTED, identity_of
+from agent.storage.cards import EXPECTED, identity_of, read_known
 from agent.storage.connection import FILE_NAME, adopt, connect, schema_version, transaction
 from agent.storage.ledger import ADD_ENTRY
 from agent.storage.schema import SCHEMA_VERSION
@@ -23,14 +26,21 @@ from agent.usage.state import CardState
 
 DAY_SECONDS = 24 * HOUR_SECONDS
 COMPACTED = "compacted_before"
-"""Key in ``meta``: rows of hours before this moment stand for a UTC day, not for an hour."""
+"""Key in ``meta``: rows of hours before this moment stand for a local day, not for an hour."""
+COMPACTED_ZONE = "compacted_zone"
+"""Key in ``meta``: the zone of those days; the first compaction says it for good."""
 _KEYS = ", ".join(field for field in EntryKey._fields if field != "hour")
 
 _DAYS = f"""
 CREATE TEMP TABLE day AS
-SELECT hour / {DAY_SECONDS} * {DAY_SECONDS} AS hour, {_KEYS}, SUM(nanos), SUM(quantity)
-FROM entry WHERE hour < ? GROUP BY hour / {DAY_SECONDS}, {_KEYS}
+SELECT day(entry.hour) AS hour, {_KEYS}, SUM(nanos), SUM(quantity)
+FROM entry WHERE entry.hour < ? GROUP BY day(entry.hour), {_KEYS}
 """  # noqa: S608 - our own column names
+_BY_PRICE = f"""
+SELECT price_id, COUNT(*) FROM entry WHERE hour >= ? AND hour < ? AND price_id != ''
+AND component IN ({", ".join(f"'{each}'" for each in sorted(TIME | ENERGY))}) GROUP BY price_id
+"""  # noqa: S608 - our own components
+_NO_END = 2**62
 
 
 def ledger_file(place: Path) -> Path:
@@ -73,10 +83,16 @@ def rows_between(
         yield key._replace(state=CardState(key.state), filled=bool(key.filled)), row[13:]
 
 
-def compacted_before(database: sqlite3.Connection) -> int:
-    """Up to which moment (UTC seconds) rows stand for days."""
-    row = database.execute("SELECT value FROM meta WHERE key = ?", (COMPACTED,)).fetchone()
-    return 0 if row is None else int(row[0])
+def compacted_before(database: sqlite3.Connection) -> tuple[int, ZoneInfo | None]:
+    """Up to which moment (UTC seconds) rows stand for days, and the zone of those days."""
+    meta = _meta(database)
+    if COMPACTED not in meta:
+        return 0, None
+    return int(meta[COMPACTED]), ZoneInfo(meta[COMPACTED_ZONE])
+
+
+def _meta(database: sqlite3.Connection) -> dict[str, str]:
+    return dict(database.execute("SELECT key, value FROM meta").fetchall())
 
 
 def backup(place: Path, target: Path) -> None:
@@ -99,24 +115,30 @@ def backup(place: Path, target: Path) -> None:
     part.rename(target)
 
 
-def compact(place: Path, before: int) -> tuple[int, int]:
-    """Merge the hours of UTC days that ended before a moment (UTC seconds) into a row for the day.
+def compact(place: Path, before: int, zone: ZoneInfo) -> tuple[int, int, ZoneInfo]:
+    """Merge the hours of local days that ended before a moment (UTC seconds) into a row for the day.
 
     Money and quantities are conserved per card, state, component, price and month.
-    Returns the number of rows before and after.
+    Returns the number of rows before and after, and the zone: that of the first compaction.
     """
-    edge = before // DAY_SECONDS * DAY_SECONDS
     with opened(place) as database:
         (had,) = database.execute("SELECT COUNT(*) FROM entry").fetchone()
-        if compacted_before(database) < edge:
+        until, fixed = compacted_before(database)
+        zone = fixed or zone
+        edge = day_hours(before // HOUR_SECONDS * HOUR_SECONDS, zone)[0]
+        if until < edge:
+            database.create_function("day", 1, lambda hour: day_hours(hour, zone)[0])
             with transaction(database):
                 database.execute(_DAYS, (edge,))
                 database.execute("DELETE FROM entry WHERE hour < ?", (edge,))
                 database.execute("INSERT INTO entry SELECT * FROM day")
                 database.execute("DROP TABLE day")
-                database.execute("REPLACE INTO meta VALUES (?, ?)", (COMPACTED, str(edge)))
+                database.executemany(
+                    "REPLACE INTO meta VALUES (?, ?)",
+                    ((COMPACTED, str(edge)), (COMPACTED_ZONE, zone.key)),
+                )
         (has,) = database.execute("SELECT COUNT(*) FROM entry").fetchone()
-    return int(had), int(has)
+    return int(had), int(has), zone
 
 
 def drop_months(place: Path, before: str) -> int:
@@ -142,39 +164,74 @@ def bring_back(place: Path, uuid: str) -> bool:
         return database.execute("DELETE FROM retired WHERE uuid = ?", (uuid,)).rowcount == 1
 
 
+def machine_of(place: Path) -> str:
+    """The id of the machine whose ledger it is; empty where none was known."""
+    with opened(place, read_only=True) as database:
+        return _meta(database).get("machine_id", "")
+
+
 def take_over(place: Path, machine_id: str) -> None:
     """Make a ledger that was set aside as another machine's that of this one."""
     with opened(place) as database:
         adopt(database, machine_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Repriced:
+    """The rows of a correction, and what it left alone: price ids of no record, with their rows."""
+
+    added: list[Entry]
+    left: dict[str, int]
+
+
 def reprice(
     place: Path,
-    table: PriceTable,
+    policy: AccountPolicy,
     hours: tuple[int, int],
     *,
     note: tuple[int, str],
-    dry_run: bool,
-) -> list[Entry]:
-    """Correct the rows of [from, to) (UTC hours) for what ``table`` says now; see ``corrections``.
+    dry_run: bool = False,
+    also_removed: bool = False,
+) -> Repriced:
+    """Correct the rows of [from, to) (UTC hours) for what the prices say now; see ``corrections``.
 
     ``note`` is the moment (UTC nanoseconds) and the reason that the correction is kept under.
+    The hour that the agent is in is left alone.
     """
     with opened(place) as database, transaction(database):
         (last,) = database.execute("SELECT COALESCE(MAX(number), 0) FROM correction").fetchone()
-        cards = {row[0]: identity_of(row) for row in database.execute("SELECT * FROM gpu")}
-        number, day_edge = last + 1, compacted_before(database)
+        terms = Terms(
+            table=policy.table,
+            zone=policy.zone,
+            cards=read_known(database),
+            also_removed=also_removed,
+        )
+        begin, end = hours[0], min(hours[1], _running_hour(database, note[0]))
+        edge, days = compacted_before(database)
+        spans = ((begin, min(end, edge), days), (max(begin, edge), end, None))
         found: list[Entry] = []
-        for span, begin, end in (
-            (DAY_SECONDS, hours[0], min(hours[1], day_edge)),
-            (HOUR_SECONDS, max(hours[0], day_edge), hours[1]),
-        ):
-            rows = rows_between(database, begin, end)
-            found += corrections(rows, table, cards, number=number, span_seconds=span)
+        for first, until, of in spans:
+            rows = rows_between(database, first, until)
+            found += corrections(rows, terms, number=last + 1, days=of)
+        left = {} if also_removed else _without_record(database, policy.table.ids, (begin, end))
         if found and not dry_run:
-            database.execute("INSERT INTO correction VALUES (?, ?, ?)", (number, *note))
+            database.execute("INSERT INTO correction VALUES (?, ?, ?)", (last + 1, *note))
             database.executemany(ADD_ENTRY, _rows(found))
-        return found
+        return Repriced(found, left)
+
+
+def _running_hour(database: sqlite3.Connection, now_ns: int) -> int:
+    (last_ns,) = database.execute("SELECT MAX(wall_ns) FROM checkpoint").fetchone()
+    if last_ns is None or now_ns - last_ns > HOUR_NS:
+        return _NO_END
+    return int(last_ns) // HOUR_NS * HOUR_SECONDS
+
+
+def _without_record(
+    database: sqlite3.Connection, ids: Collection[str], hours: tuple[int, int]
+) -> dict[str, int]:
+    found = database.execute(_BY_PRICE, hours).fetchall()
+    return {price_id: rows for price_id, rows in found if price_id not in ids}
 
 
 def _rows(entries: Iterable[Entry]) -> Iterator[tuple[object, ...]]:

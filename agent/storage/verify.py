@@ -33,7 +33,7 @@ QUERIES: tuple[tuple[str, str], ...] = (
         "SELECT DISTINCT hour FROM entry WHERE hour % 3600 != 0 OR hour < 0",
     ),
     (
-        # Zones reach from UTC-12 to UTC+14, and a compacted row stands for a day.
+        # Zones reach from UTC-12 to UTC+14; a compacted row stands for a day of up to 25 hours.
         "a month that its hour does not touch",
         """SELECT DISTINCT hour, month FROM entry WHERE month NOT IN (
              strftime('%Y-%m', hour - 43200, 'unixepoch'),
@@ -54,7 +54,7 @@ QUERIES: tuple[tuple[str, str], ...] = (
              ) GROUP BY hour, month, uuid, price_id
            ) GROUP BY hour, uuid HAVING SUM(most) > $slack + 1000000000 * CASE
              WHEN hour < (SELECT COALESCE(MAX(CAST(value AS INTEGER)), 0) FROM meta
-                          WHERE key = '$compacted') THEN 86400 ELSE 3600 END""",
+                          WHERE key = '$compacted') THEN 90000 ELSE 3600 END""",
     ),
     (
         "a remainder that is not below its denominator",

@@ -5,10 +5,12 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from agent.ledger.period import month_at
+from agent.storage import upkeep
 from agent.usage.match import CardMatch
 from agent.usage.team import TeamRule
 from tests.builders import CARD, OTHER_CARD, SECOND, UTC as UTC_ZONE, a_policy, a_rental
@@ -264,6 +266,42 @@ def test_reprice_says_what_it_would_do_and_does_it(shell: Shell, late: str) -> N
     assert done[1].splitlines()[1:] == tried[1].splitlines()[1:]
     assert again[1] == "0 rows were added\n"
     assert "correction 1: late contract" in report
+
+
+def test_reprice_says_what_it_left_alone(shell: Shell, late: str, tmp_path: Path) -> None:
+    """Ids without a record are named; another machine's ledger needs a word."""
+    state = tmp_path / "tidied"
+    make(state, a_policy(a_rental("2.50", id="tidied")), COURSES, "2026-11-02T00:00:00")
+    command = ("ledger", "reprice", "--reason", "r", "--state-directory")
+
+    code, out, _ = shell.with_config(*command, str(state))
+    taken = shell.with_config(*command, str(state), "--dry-run", "--also-removed")[1]
+    upkeep.take_over(Path(late), "another")
+    refused = shell.with_config(*command, late)
+    meant = shell.with_config(*command, late, "--other-machine")
+
+    assert (code, out.splitlines()[0]) == (0, "0 rows were added")
+    assert "no record of their ids: tidied (" in out
+    assert "tidied: -50.00 USD" in taken
+    assert refused[0] == 1
+    assert "another machine" in refused[2]
+    assert "rows were added" in meant[1]
+
+
+def test_reports_say_whose_days_compacted_rows_stand_for(shell: Shell, state: str) -> None:
+    """In the zone of the compaction days are right; in another it is said that they are not."""
+    place, later = ("--state-directory", state), datetime(2028, 1, 1, tzinfo=UTC)
+    upkeep.compact(Path(state), int(later.timestamp()), ZoneInfo("America/New_York"))
+    day = ("report", "--ledger", state, "--period", "2026-11-02")
+
+    said = shell.run(*day, "--timezone", "Europe/Berlin")[2]
+    right = shell.run(*day, "--timezone", "America/New_York")
+    month = shell.run("report", "--ledger", state, "--period", "2026-11", "--by", "team")
+
+    assert "give --timezone America/New_York" in said
+    assert right[2] == month[2] == ""
+    assert "days of America/New_York" in shell.run("ledger", "compact", *place)[1]
+    assert shell.run("ledger", "compact", *place, "--timezone", "Mars/Base")[0] == 2
 
 
 def test_compact_and_drop(shell: Shell, state: str) -> None:

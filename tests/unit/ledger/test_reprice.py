@@ -1,15 +1,19 @@
 """Late and changed prices: correcting rows, exact and never twice."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, strategies as st
 
 from agent.cost.energy import Tariff
 from agent.cost.prices import Price, PriceTable
+from agent.cost.rates import FOREVER_NS
 from agent.ledger.entry import Component, Entry, EntryKey
 from agent.ledger.posting import Books, Interval, post
-from agent.ledger.reprice import corrections
+from agent.ledger.reprice import Terms, corrections
+from agent.ledger.span import Known
 from agent.usage.energy import EnergyMethod
 from agent.usage.state import CardState
 from tests.builders import (
@@ -29,6 +33,7 @@ START = 1_792_224_000
 START_NS = START * SECOND
 Rows = dict[EntryKey, tuple[int, int]]
 NOTHING = a_rental(model="nothing")
+EVER = {CARD: (Known(0, FOREVER_NS, a_card()),)}
 
 
 def booked(
@@ -55,8 +60,18 @@ def summed(entries: list[Entry], rows: Rows | None = None) -> Rows:
     return sums
 
 
-def corrected(rows: Rows, table: PriceTable, number: int = 1) -> list[Entry]:
-    return corrections(rows.items(), table, {CARD: a_card()}, number=number)
+def corrected(
+    rows: Rows,
+    table: PriceTable,
+    number: int = 1,
+    *,
+    zone: ZoneInfo = UTC,
+    also_removed: bool = False,
+    days: ZoneInfo | None = None,
+    cards: Mapping[str, Sequence[Known]] = EVER,
+) -> list[Entry]:
+    terms = Terms(table=table, zone=zone, cards=cards, also_removed=also_removed)
+    return corrections(rows.items(), terms, number=number, days=days)
 
 
 def by_use(rows: Rows) -> dict[tuple[str, str], tuple[int, int]]:
@@ -136,9 +151,7 @@ def test_compacted_days_are_repriced_over_the_day() -> None:
     key = next(iter(booked(a_table(NOTHING), energy_mj=0)))._replace(hour=day)
     late = a_table(a_rental("2.50", valid_from_ns=(day + 43_200) * SECOND))
 
-    found = corrections(
-        [(key, (0, 24 * HOUR))], late, {CARD: a_card()}, number=1, span_seconds=86_400
-    )
+    found = corrected({key: (0, 24 * HOUR)}, late, days=UTC)
 
     rental = [entry for entry in found if entry.key.component == Component.RENTAL]
     assert [(entry.nanos, entry.quantity) for entry in rental] == [(30_000_000_000, 12 * HOUR)]
@@ -179,11 +192,11 @@ def test_corrections_conserve_time_and_energy_and_settle(
     """No nanosecond and no millijoule is lost; the second run finds nothing; money is never negative."""
     rows = booked(before, length, energy)
 
-    once = summed(corrected(rows, after), rows)
+    once = summed(corrected(rows, after, also_removed=True), rows)
 
     assert total(once, TIME) == total(rows, TIME) == length
     assert total(once, ENERGY) == total(rows, ENERGY) == energy
-    assert corrected(once, after, number=2) == []
+    assert corrected(once, after, number=2, also_removed=True) == []
     assert all(nanos >= 0 and quantity >= 0 for nanos, quantity in by_use(once).values())
 
 
@@ -193,8 +206,9 @@ def test_one_price_for_all_time_is_price_times_time(
 ) -> None:
     """Whatever was booked before: off by less than 1e-9 of the currency."""
     rows = booked(before, length, 0)
+    right = a_table(a_rental(price, id="right"))
 
-    once = by_use(summed(corrected(rows, a_table(a_rental(price, id="right"))), rows))
+    once = by_use(summed(corrected(rows, right, also_removed=True), rows))
 
     exact = price * 10**9 * length / HOUR
     assert once[Component.RENTAL, "right"] == (exact.numerator // exact.denominator, length)
@@ -204,6 +218,6 @@ def test_a_card_that_left_is_priced_by_what_its_rows_say() -> None:
     """UUID and model stand in the row."""
     rows = booked(a_table(NOTHING))
 
-    found = corrections(rows.items(), a_table(a_rental(model=MODEL)), {}, number=1)
+    found = corrected(rows, a_table(a_rental(model=MODEL)), cards={})
 
     assert sum(entry.nanos for entry in found) == 2_500_000_000

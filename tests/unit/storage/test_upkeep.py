@@ -1,9 +1,10 @@
 """Work on a ledger beside the agent that writes it."""
 
-import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, strategies as st
@@ -11,6 +12,7 @@ from hypothesis import given, strategies as st
 from agent.errors import LedgerError
 from agent.ledger.batch import Batch, KnownGpu
 from agent.ledger.entry import EntryKey
+from agent.report.period import local_day
 from agent.storage import upkeep
 from agent.storage.connection import FILE_NAME, connect
 from agent.storage.ledger import SqliteLedger
@@ -19,14 +21,12 @@ from agent.usage.state import CardState
 from tests.builders import (
     CARD,
     HOUR,
-    MODEL,
     OTHER_CARD,
+    UTC,
     a_card,
     a_key,
     a_node,
-    a_rental,
     a_sample,
-    a_table,
     an_account,
 )
 from tests.fakes.clock import FakeClock
@@ -36,7 +36,6 @@ from tests.unit.storage.writer import batch
 
 Rows = dict[EntryKey, tuple[int, int]]
 DAY = 86_400
-NOTE = (7, "the contract came late")
 
 
 @pytest.fixture
@@ -191,7 +190,7 @@ def test_compaction_conserves_every_sum(
     with closing(SqliteLedger(directory, source="simulated")) as store:
         write(store, rows)
         for before in (first, second):
-            upkeep.compact(directory, before)
+            upkeep.compact(directory, before, UTC)
             write(store, {})
         after = rows_of(directory / FILE_NAME)
 
@@ -201,51 +200,33 @@ def test_compaction_conserves_every_sum(
     assert {key for key in rows if key.hour >= edge} == {key for key in after if key.hour >= edge}
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Europe/Berlin"])
+def test_compacted_days_are_local_days(agent: SqliteLedger, tmp_path: Path, zone: str) -> None:
+    """Each at its first hour, one of 25 hours among them; the first compaction's zone stays."""
+    local, first = ZoneInfo(zone), 1_792_800_000  # 24 October
+    hours = range(first, first + 15 * DAY, 3_600)
+    write(agent, {a_key(hour=hour, month="2026-10"): (1, HOUR) for hour in hours})
+
+    _, has, used = upkeep.compact(tmp_path, first + 14 * DAY, local)
+    again = upkeep.compact(tmp_path, first + 14 * DAY, UTC)
+
+    rows = {key.hour: nanos for key, (nanos, _) in rows_of(tmp_path / FILE_NAME).items()}
+    days = Counter(local_day(hour, local) for hour in hours)
+    kept = {local_day(hour, local): nanos for hour, nanos in sorted(rows.items()) if nanos > 1}
+    assert used == local
+    assert again == (has, has, local)
+    assert kept == {day: days[day] for day in kept}
+    assert len(kept) == 14
+    assert (25 in kept.values()) == (zone != "Asia/Kathmandu")
+    assert not [each for each in findings(tmp_path) if "does not touch" not in each]
+
+
 def test_dropped_months_are_gone(agent: SqliteLedger, tmp_path: Path) -> None:
     """And the others are not."""
     write(agent, {a_key(): (5, 50), a_key(month="1970-02"): (7, 70)})
 
     assert upkeep.drop_months(tmp_path, "1970-02") == 1
     assert rows_of(tmp_path / FILE_NAME) == {a_key(month="1970-02"): (7, 70)}
-
-
-# ---- corrections
-
-
-def test_reprice_adds_rows_with_their_reason_and_the_agent_hears(
-    agent: SqliteLedger, tmp_path: Path
-) -> None:
-    """A dry run adds nothing; the real one is news to the agent; again, there is nothing to do."""
-    write(agent, {unpriced(0): (0, HOUR), unpriced(7_200): (0, HOUR)})
-    table, hours = a_table(a_rental("2.50", model=MODEL)), (0, 7_200)
-
-    tried = upkeep.reprice(tmp_path, table, hours, note=NOTE, dry_run=True)
-    assert agent.news() is None
-    found = upkeep.reprice(tmp_path, table, hours, note=NOTE, dry_run=False)
-    news = agent.news()
-    again = upkeep.reprice(tmp_path, table, hours, note=NOTE, dry_run=False)
-
-    assert tried == found
-    assert again == []
-    assert sum(entry.nanos for entry in found) == 2_500_000_000
-    assert news is not None
-    assert [sums.cost for sums in news.months.values()] == [2_500_000_000]
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
-        assert database.execute("SELECT * FROM correction").fetchall() == [(1, *NOTE)]
-    assert rows_of(tmp_path / FILE_NAME)[unpriced(7_200)] == (0, HOUR)
-    assert findings(tmp_path) == []
-
-
-def test_reprice_knows_which_rows_stand_for_days(agent: SqliteLedger, tmp_path: Path) -> None:
-    """Before and after the edge of compaction the outcome is the same money."""
-    write(agent, {unpriced(hour * 3_600): (0, HOUR) for hour in range(48)})
-    upkeep.compact(tmp_path, DAY)
-    table = a_table(a_rental("2.50", model=MODEL))
-
-    found = upkeep.reprice(tmp_path, table, (0, 2 * DAY), note=NOTE, dry_run=False)
-
-    assert sum(entry.nanos for entry in found) == 48 * 2_500_000_000
-    assert findings(tmp_path) == []
 
 
 # ---- inventory
