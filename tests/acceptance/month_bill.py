@@ -126,6 +126,10 @@ def _for_time(uuid: str, begin: int, end: int) -> Fraction:
     if uuid == SPOT:
         return _changing(SPOT_EUROS * EURO_BEFORE, SPOT_EUROS * EURO_AFTER, RATE_CHANGE, begin, end)
     if uuid == LATE:
+        if begin // 3_600 == LATE_FROM // 3_600:
+            # It was booked as unpriced, and an hour's rows do not say which minutes a state had:
+            # each state pays for the part of the hour for which the price holds.
+            return LATE_PRICE * Fraction(end - begin, 3_600) * Fraction(-LATE_FROM % 3_600, 3_600)
         return _changing(Fraction(0), LATE_PRICE, LATE_FROM, begin, end)
     return _changing(ON_DEMAND, DEARER, PRICE_CHANGE, begin, end)
 

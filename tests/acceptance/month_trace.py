@@ -69,8 +69,11 @@ class Doing:
 BUSY, PARKED, EMPTY = Doing(92, True, 510), Doing(0, True, 117), Doing(0, False, 71)
 
 
-def doings(seed: int = 17) -> dict[str, list[Doing]]:
-    """What each card does in each step of the month; step n ends n x STEP after the beginning."""
+def doings(seed: int = 5) -> dict[str, list[Doing]]:
+    """What each card does in each step of the month; step n ends n x STEP after the beginning.
+
+    The seed is one with which the card of the late price changes its state in the hour it begins in.
+    """
     chance = random.Random(seed)  # noqa: S311 - a load, not a secret
     steps = (END - BEGIN) // STEP
     found: dict[str, list[Doing]] = {}
