@@ -49,6 +49,7 @@ from agent.runtime.shift import Deadlines
 from agent.runtime.tick import Ticker
 from agent.samples.device import GpuIdentity
 from agent.storage.ledger import SqliteLedger, remembered_gpus
+from agent.storage.retention import retain
 from agent.units import NANOSECONDS_PER_SECOND
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ PRICE_CHECK_SECONDS = 60.0
 CLOCK_CHECK_SECONDS = 10.0
 CONFIG_CHECK_SECONDS = 10.0
 CARBON_CHECK_SECONDS = 60.0
+RETENTION_SECONDS = 6 * 3_600.0
 NEED_RESTART = ("source", "host", "port", "state_directory", "interval_ns", "flush_ns")
 """Settings that a running process keeps, whatever the file says."""
 WHY_NO_DRIVER = {
@@ -164,6 +166,7 @@ class Agent:
             Job("clock", CLOCK_CHECK_SECONDS, self._check_clock),
             Job("config", CONFIG_CHECK_SECONDS, self._reloader.poll),
             Job("carbon", CARBON_CHECK_SECONDS, self._read_carbon),
+            Job("retention", RETENTION_SECONDS, self._retain),
         )
         return Jobs(jobs, self._clock, self._health)
 
@@ -252,7 +255,12 @@ class Agent:
             log.warning("only a restart puts into force: %s", ", ".join(fixed))
         with self._book_lock:
             self._account.use(settings.policy)
-        self._settings = replace(before, policy=settings.policy, carbon_file=settings.carbon_file)
+        self._settings = replace(
+            before,
+            policy=settings.policy,
+            carbon_file=settings.carbon_file,
+            retention=settings.retention,
+        )
         self._prices.forget()
         self._jobs.begin("carbon")
 
@@ -273,6 +281,15 @@ class Agent:
         with self._book_lock:
             self._account.host = replace(self._account.host, clock_synchronized=synchronized)
         return synchronized
+
+    def _retain(self) -> bool | None:
+        """Merge and delete what is old enough; None while the clock cannot say what is."""
+        if not clock_synchronized():
+            return None
+        settings, now = self._settings, self._clock.now()
+        return retain(
+            settings.state_directory, settings.retention, now.wall_ns, settings.policy.zone
+        )
 
 
 def simulated(settings: Settings, *, apart: bool) -> Settings:

@@ -12,7 +12,7 @@ from agent.config.reference import reference_providers
 from agent.config.schema import Config, IdleExemption
 from agent.config.selection import card_match, timetable
 from agent.cost.prices import PriceTable
-from agent.ledger.policy import AccountPolicy
+from agent.ledger.policy import AccountPolicy, Retention
 from agent.units import nanoseconds
 from agent.usage.exemption import Exemption
 from agent.usage.state import ActivityPolicy
@@ -33,6 +33,7 @@ class Settings:
     state_directory: Path
     interval_ns: int
     flush_ns: int
+    retention: Retention
     carbon_file: CarbonFile | None = None
 
 
@@ -107,6 +108,7 @@ def settings_of(config: Config) -> Settings:
         state_directory=Path(config.state_directory),
         interval_ns=interval_ns,
         flush_ns=nanoseconds(config.flush_seconds),
+        retention=Retention(config.ledger.compact_after_days, config.ledger.keep_months),
         carbon_file=carbon_file,
     )
 

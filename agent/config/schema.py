@@ -69,6 +69,17 @@ class Activity(Model):
     )
 
 
+class Ledger(Model):
+    """How long the ledger keeps what."""
+
+    compact_after_days: Int = Field(
+        400, ge=35, le=36_500, description="Hours of days older than this become a row for the day"
+    )
+    keep_months: Int | None = Field(
+        None, ge=13, le=1_200, description="Months kept, this one included; empty: all of them"
+    )
+
+
 class Gaps(Model):
     """What is booked for time in which a card or the agent was not there."""
 
@@ -124,6 +135,7 @@ class Config(Model):
     gaps: Gaps = Field(
         default=Gaps(), description="What is booked for time in which a card or the agent was away"
     )
+    ledger: Ledger = Field(default=Ledger(), description="How long the ledger keeps what")
     prices: tuple[PriceRecord, ...] = Field(
         (), description="Dated price records; a gap is unpriced time"
     )

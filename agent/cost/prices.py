@@ -15,10 +15,8 @@ from agent.cost.energy import EnergyPrice, Tariff
 from agent.cost.rates import FOREVER_NS, TimeRate
 from agent.money import NANOS_PER_UNIT
 from agent.samples.device import GpuIdentity
-from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND
+from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 from agent.usage.match import CardMatch
-
-HOUR_SECONDS = 3_600
 
 
 class Tier(StrEnum):
@@ -163,7 +161,7 @@ class PriceTable:
 
         None: unpriced, or its energy is paid for and its power or the tariff is not known.
         """
-        hour = wall_ns // NANOSECONDS_PER_HOUR * HOUR_SECONDS
+        hour = wall_ns // NANOSECONDS_PER_HOUR * SECONDS_PER_HOUR
         terms = next(each for each in self.terms(card, hour) if wall_ns < each.end_ns)
         if terms.price is None:
             return None

@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from agent.ledger.entry import (
-    AVOIDABLE_COMPONENTS,
     MONEY_COMPONENTS,
     Entry,
     EntryKey,
     MonthKey,
     MonthSums,
+    sums_of,
 )
-from agent.usage.state import IDLE_STATES
 
 
 class Counters:
@@ -62,7 +61,9 @@ class Months:
         for entry in entries:
             if entry.nanos:
                 key = MonthKey(entry.key.month, entry.key.team, entry.key.currency)
-                self._sums[key] = self._sums.get(key, MonthSums()).plus(_sums_of(entry))
+                self._sums[key] = self._sums.get(key, MonthSums()).plus(
+                    sums_of(entry.key, entry.nanos)
+                )
             elif entry.key.component in MONEY_COMPONENTS:
                 key = MonthKey(entry.key.month, entry.key.team, entry.key.currency)
                 self._sums.setdefault(key, MonthSums())
@@ -78,16 +79,6 @@ class Months:
         """
         wanted = set(labels)
         return {key: value for key, value in self._sums.items() if key.month in wanted}
-
-
-def _sums_of(entry: Entry) -> MonthSums:
-    nanos, key = entry.nanos, entry.key
-    if key.state not in IDLE_STATES:
-        return MonthSums(nanos)
-    if key.exempt:
-        return MonthSums(nanos, exempt_idle=nanos)
-    avoidable = nanos if key.component in AVOIDABLE_COMPONENTS else 0
-    return MonthSums(nanos, idle=nanos, avoidable_idle=avoidable)
 
 
 class Pending:

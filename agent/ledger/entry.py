@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent.usage.state import CardState
+from agent.usage.state import IDLE_STATES, CardState
 
 
 class Component:
@@ -93,6 +93,16 @@ class MonthSums(NamedTuple):
     def plus(self, other: "MonthSums") -> "MonthSums":
         """Both together."""
         return MonthSums(*(one + two for one, two in zip(self, other, strict=True)))
+
+
+def sums_of(key: EntryKey, nanos: int) -> MonthSums:
+    """What money under a key adds to its month."""
+    if key.state not in IDLE_STATES:
+        return MonthSums(nanos)
+    if key.exempt:
+        return MonthSums(nanos, exempt_idle=nanos)
+    avoidable = nanos if key.component in AVOIDABLE_COMPONENTS else 0
+    return MonthSums(nanos, idle=nanos, avoidable_idle=avoidable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from agent.units import NANOSECONDS_PER_SECOND
+from agent.units import NANOSECONDS_PER_HOUR, NANOSECONDS_PER_SECOND, SECONDS_PER_HOUR
 
-HOUR_SECONDS = 3_600
-HOUR_NS = HOUR_SECONDS * NANOSECONDS_PER_SECOND
+HOUR_SECONDS = SECONDS_PER_HOUR
+HOUR_NS = NANOSECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,15 @@ from agent.usage.state import ActivityPolicy
 from agent.usage.team import TeamRule
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the ledger keeps what."""
+
+    compact_after_days: int
+    keep_months: int | None
+    """This one counted in; None: all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPolicy:
     """What the operator decided; durations in nanoseconds."""

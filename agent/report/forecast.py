@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from statistics import pstdev
 
-HOUR = 3_600
+from agent.units import SECONDS_PER_HOUR
+
+HOUR = SECONDS_PER_HOUR
 DAY = 86_400
 HOURS_PER_DAY = 24
 EIGHTY_PERCENT = 1.28

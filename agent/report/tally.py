@@ -7,14 +7,14 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from agent.ledger.entry import (
-    AVOIDABLE_COMPONENTS,
     MONEY_COMPONENTS,
     Component,
     EntryKey,
     MonthSums,
+    sums_of,
 )
 from agent.report.period import local_day
-from agent.usage.state import IDLE_STATES, CardState
+from agent.usage.state import CardState
 
 Rows = Iterable[tuple[str, EntryKey, tuple[int, int]]]
 """Ledger id, key, and nanos and quantity."""
@@ -128,7 +128,7 @@ def _add_money(
     found: Tally, card: Card, ledger: str, key: EntryKey, amounts: tuple[int, int], zone: ZoneInfo
 ) -> None:
     nanos, quantity = amounts
-    sums = _sums_of(key, nanos)
+    sums = sums_of(key, nanos)
     group = found.groups[_names(found.by, ledger, key, zone)]
     group.money = group.money.plus(sums)
     found.total = found.total.plus(sums)
@@ -183,15 +183,6 @@ def _add_time(
         card.filled_ns += time_ns
     if "component" not in found.by:
         found.groups[_names(found.by, ledger, key, zone)].time_ns += time_ns
-
-
-def _sums_of(key: EntryKey, nanos: int) -> MonthSums:
-    if key.state not in IDLE_STATES:
-        return MonthSums(nanos)
-    if key.exempt:
-        return MonthSums(nanos, exempt_idle=nanos)
-    avoidable = nanos if key.component in AVOIDABLE_COMPONENTS else 0
-    return MonthSums(nanos, idle=nanos, avoidable_idle=avoidable)
 
 
 def _names(by: Names, ledger: str, key: EntryKey, zone: ZoneInfo) -> Names:

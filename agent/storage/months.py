@@ -8,7 +8,8 @@ from agent.money import NANOS_PER_UNIT
 from agent.usage.state import IDLE_STATES
 
 
-def _listed(values: Iterable[str]) -> str:
+def listed(values: Iterable[str]) -> str:
+    """Words as SQL writes them in a list."""
     return ", ".join(f"'{value}'" for value in sorted(values))
 
 
@@ -17,15 +18,15 @@ def _parts(nanos: str) -> str:
     return f"SUM(({nanos}) / {NANOS_PER_UNIT}), SUM(({nanos}) % {NANOS_PER_UNIT})"
 
 
-_WASTE = f"state IN ({_listed(IDLE_STATES)}) AND exempt = ''"
-_AVOIDABLE = f"component IN ({_listed(AVOIDABLE_COMPONENTS)})"
-_EXEMPT = f"state IN ({_listed(IDLE_STATES)}) AND exempt != ''"
+_WASTE = f"state IN ({listed(IDLE_STATES)}) AND exempt = ''"
+_AVOIDABLE = f"component IN ({listed(AVOIDABLE_COMPONENTS)})"
+_EXEMPT = f"state IN ({listed(IDLE_STATES)}) AND exempt != ''"
 _MONTHS = f"""
 SELECT month, team, currency, {_parts("nanos")},
   {_parts(f"CASE WHEN {_WASTE} THEN nanos ELSE 0 END")},
   {_parts(f"CASE WHEN {_WASTE} AND {_AVOIDABLE} THEN nanos ELSE 0 END")},
   {_parts(f"CASE WHEN {_EXEMPT} THEN nanos ELSE 0 END")}
-FROM entry WHERE component IN ({_listed(MONEY_COMPONENTS)}) GROUP BY month, team, currency
+FROM entry WHERE component IN ({listed(MONEY_COMPONENTS)}) GROUP BY month, team, currency
 """  # noqa: S608 - states and components are this package's own constants
 
 

@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo
 from agent.errors import LedgerError
 from agent.ledger.entry import Component, EntryKey, MonthKey
 from agent.report.build import KnownCard
-from agent.storage.upkeep import compacted_before, ledger_file, opened
+from agent.storage.upkeep import compacted_before, ledger_file, line_of, opened
 from agent.units import NANOSECONDS_PER_SECOND
-from agent.usage.state import CardState
 
 _FIRST = "SELECT uuid, MIN(hour) FROM entry GROUP BY uuid"
 _KINDS = f"""
@@ -72,12 +71,7 @@ class LedgerReader:
             query, values = f"SELECT * FROM entry WHERE month IN ({marks})", chosen.months  # noqa: S608 - question marks
         for name, database in self._ledgers.items():
             for row in database.execute(query, values):
-                key = EntryKey._make(row[:13])
-                yield (
-                    name,
-                    key._replace(state=CardState(key.state), filled=bool(key.filled)),
-                    row[13:],
-                )
+                yield name, *line_of(row)
 
     def first_hours(self) -> dict[str, int]:
         """The first hour (UTC seconds) that each card was ever booked in."""

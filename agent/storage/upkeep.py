@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent.errors import LedgerError
@@ -34,7 +35,7 @@ _KEYS = ", ".join(field for field in EntryKey._fields if field != "hour")
 _DAYS = f"""
 CREATE TEMP TABLE day AS
 SELECT day(entry.hour) AS hour, {_KEYS}, SUM(nanos), SUM(quantity)
-FROM entry WHERE entry.hour < ? GROUP BY day(entry.hour), {_KEYS}
+FROM entry WHERE entry.hour >= ? AND entry.hour < ? GROUP BY day(entry.hour), {_KEYS}
 """  # noqa: S608 - our own column names
 _BY_PRICE = f"""
 SELECT price_id, COUNT(*) FROM entry WHERE hour >= ? AND hour < ? AND price_id != ''
@@ -78,9 +79,13 @@ def rows_between(
     found = database.execute(
         "SELECT * FROM entry WHERE hour >= ? AND hour < ?", (from_hour, to_hour)
     )
-    for row in found:
-        key = EntryKey._make(row[:13])
-        yield key._replace(state=CardState(key.state), filled=bool(key.filled)), row[13:]
+    yield from map(line_of, found)
+
+
+def line_of(row: tuple[Any, ...]) -> tuple[EntryKey, tuple[int, int]]:
+    """A row of the table ``entry`` as key and (nanos, quantity)."""
+    key = EntryKey._make(row[:13])
+    return key._replace(state=CardState(key.state), filled=bool(key.filled)), row[13:]
 
 
 def compacted_before(database: sqlite3.Connection) -> tuple[int, ZoneInfo | None]:
@@ -129,8 +134,8 @@ def compact(place: Path, before: int, zone: ZoneInfo) -> tuple[int, int, ZoneInf
         if until < edge:
             database.create_function("day", 1, lambda hour: day_hours(hour, zone)[0])
             with transaction(database):
-                database.execute(_DAYS, (edge,))
-                database.execute("DELETE FROM entry WHERE hour < ?", (edge,))
+                database.execute(_DAYS, (until, edge))
+                database.execute("DELETE FROM entry WHERE hour >= ? AND hour < ?", (until, edge))
                 database.execute("INSERT INTO entry SELECT * FROM day")
                 database.execute("DROP TABLE day")
                 database.executemany(

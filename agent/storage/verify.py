@@ -1,11 +1,12 @@
 """What can be wrong with a ledger, looked for in the file itself; reads beside a running agent."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Template
 
 from agent.ledger.entry import MONEY_COMPONENTS, QUANTITY_UNITS
+from agent.storage.months import listed
 from agent.storage.upkeep import COMPACTED, opened
 from agent.usage.state import CardState
 
@@ -75,15 +76,11 @@ QUERIES: tuple[tuple[str, str], ...] = (
 """What is wrong, and a query for the rows that show it."""
 
 
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
 _WORDS = {
-    "states": _listed(CardState),
-    "components": _listed(QUANTITY_UNITS),
-    "money": _listed(MONEY_COMPONENTS),
-    "time": _listed(name for name, unit in QUANTITY_UNITS.items() if unit == "ns"),
+    "states": listed(CardState),
+    "components": listed(QUANTITY_UNITS),
+    "money": listed(MONEY_COMPONENTS),
+    "time": listed(name for name, unit in QUANTITY_UNITS.items() if unit == "ns"),
     "slack": str(SLACK_NS),
     "compacted": COMPACTED,
 }
