@@ -28,7 +28,7 @@ from agent.ledger.posting import (
 )
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample, fault_of
 from agent.samples.instant import Instant
-from agent.usage.energy import EnergyAnomaly, EnergyStep, advance
+from agent.usage.energy import EnergyStep
 from agent.usage.state import CardState, next_activity
 from agent.usage.team import team_of
 
@@ -176,8 +176,7 @@ class Account:
 
     @property
     def _books(self) -> Books:
-        policy = self.policy
-        return Books(policy.table, policy.zone, self._remainders, self.emissions)
+        return Books(self.policy.table, self.policy.zone, self._remainders, self.emissions)
 
     # ---- a card's time and energy
 
@@ -223,19 +222,10 @@ class Account:
             self._sums.keep(entries, filled=interval.filled)
 
     def _meter_energy(self, card: Card) -> EnergyStep:
-        sample = card.report
-        if not isinstance(sample, GpuSample):
-            return EnergyStep(None, card.meter.method)
-        card.first = card.first or sample
-        counter_at_ns = card.meter.counter_at_ns
-        card.meter, step = advance(card.meter, sample, max_gap_ns=self.policy.max_gap_ns)
-        if step.anomaly is not None:
-            self.counters.add("gpufin_gpu_energy_anomalies_total", (*card.labels, step.anomaly), 1)
-            self.notes.append(f"{card.identity.uuid}: its energy shows a {step.anomaly}")
-        if card.resumed and card.meter.counter_at_ns != counter_at_ns:
-            card.resumed = False
-            if step.anomaly is EnergyAnomaly.RESET:  # what was used before it nobody knows
-                return EnergyStep(None, step.method)
+        step, anomaly = card.metered(self.policy.max_gap_ns)
+        if anomaly is not None:
+            self.counters.add("gpufin_gpu_energy_anomalies_total", (*card.labels, anomaly), 1)
+            self.notes.append(f"{card.identity.uuid}: its energy shows a {anomaly}")
         return step
 
     # ---- cards come and go

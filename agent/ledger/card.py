@@ -6,7 +6,7 @@ from agent.ledger.fill import Checkpoint, Gap, Moment
 from agent.samples.device import FaultReason, GpuFault, GpuIdentity, GpuSample, NodeSample, fault_of
 from agent.samples.instant import Instant
 from agent.samples.reading import Missing
-from agent.usage.energy import EnergyMeter
+from agent.usage.energy import EnergyAnomaly, EnergyMeter, EnergyStep, advance
 from agent.usage.state import Activity
 
 GONE = frozenset({FaultReason.LOST, FaultReason.VANISHED})
@@ -53,6 +53,20 @@ class Card:
         """What to make of a report: where no time was left to ask, a fault told before goes on."""
         unasked = fault_of(report) is FaultReason.NO_TIME
         return self.report if unasked and fault_of(self.report) is not None else report
+
+    def metered(self, max_gap_ns: int) -> tuple[EnergyStep, EnergyAnomaly | None]:
+        """The energy since the sample before, from the report at hand, and what was odd about it."""
+        sample = self.report
+        if not isinstance(sample, GpuSample):
+            return EnergyStep(None, self.meter.method), None
+        self.first = self.first or sample
+        counter_at_ns = self.meter.counter_at_ns
+        self.meter, step = advance(self.meter, sample, max_gap_ns=max_gap_ns)
+        if self.resumed and self.meter.counter_at_ns != counter_at_ns:
+            self.resumed = False
+            if step.anomaly is EnergyAnomaly.RESET:  # what was used before it nobody knows
+                return EnergyStep(None, step.method), step.anomaly
+        return step, step.anomaly
 
     def checkpoint(self, last: Moment, machine_id: str) -> Checkpoint:
         """Up to when it is booked, with what is still open before; ``last`` is the last tick."""

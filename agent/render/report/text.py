@@ -182,6 +182,13 @@ def _json(report: Report) -> dict[str, Any]:
             for names, group, before in report.rows
         ],
         "shared_out": _json_shared(report),
+        **_json_rests_on(report),
+    }
+
+
+def _json_rests_on(report: Report) -> dict[str, Any]:
+    found = report.tally
+    return {
         "states": {str(state): exact(nanos) for state, nanos in found.states.items()},
         "components": {name: exact(nanos) for name, nanos in found.components.items()},
         "prices": [
