@@ -10,16 +10,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.cost.energy import EnergyPrice
+from agent.cost.prices import Tier
 from agent.cost.rates import (
+    FOREVER_NS,
     HOURS_PER_DAY,
     annuity_payment,
     break_even_hours_per_day,
     depreciation,
     running_per_hour,
 )
-from agent.ledger.entry import Component
+from agent.ledger.entry import Component, EntryKey
 from agent.ledger.period import month_of_label
 from agent.ledger.posting import Books, Interval, post
+from agent.ledger.reprice import Terms, corrections
+from agent.ledger.span import Known
 from agent.money import NANOS_PER_UNIT
 from agent.report.build import per_hour, share_unallocated
 from agent.report.forecast import (
@@ -32,6 +36,7 @@ from agent.report.forecast import (
     total_in_line,
     variable_by_mean,
 )
+from agent.report.invoice import compare, nanos_of
 from agent.units import (
     MILLIJOULES_PER_KILOWATT_HOUR,
     NANOSECONDS_PER_HOUR,
@@ -39,9 +44,22 @@ from agent.units import (
 )
 from agent.usage.energy import EnergyMethod
 from agent.usage.state import CardState
-from tests.builders import a_card
+from tests.builders import (
+    CARD,
+    HERE,
+    REBOOTED,
+    UTC,
+    a_card,
+    a_policy,
+    a_rental,
+    a_sample,
+    a_table,
+    an_owned,
+)
+from tests.fakes.clock import FakeClock
 from tests.generate import DOCS
-from tests.unit.config.test_prices import BANDS, FLAT, SERVER, decoded
+from tests.unit.config.test_prices import BANDS, FLAT, MID_2026, SERVER, decoded
+from tests.unit.ledger.life import Life
 from tests.unit.report.ledgers import ACTIVE, HELD, IDLE, of
 from tests.unit.report.test_report import ledger, reported
 
@@ -164,6 +182,28 @@ def break_even() -> Iterator[tuple[str, Figure]]:
     )
 
 
+RENTED = {"id": "r", "kind": "rented", "match": {"model": "*"}}
+EUROS = [{"currency": "EUR", "rate": 1.08}]
+
+
+def rented() -> Iterator[tuple[str, Figure]]:
+    def rate(record: dict[str, object], **keys: object) -> Figure:
+        found = decoded(prices=[RENTED | record], **keys).policy.table
+        shown = found.rate_per_hour(a_card(), MID_2026, None)
+        assert shown is not None
+        return shown, ".6f"
+
+    yield (
+        "2.50 with 15 % off and 19 % tax",
+        rate({"price_per_gpu_hour": 2.5, "discount_ratio": 0.15, "tax_ratio": 0.19}),
+    )
+    instance = {"price_per_instance_hour": 12, "cards_per_instance": 8, "currency": "EUR"}
+    yield (
+        "12.00 EUR for an instance of 8 cards, 1.08 USD for one EUR",
+        rate(instance, exchange_rates=EUROS),
+    )
+
+
 NIGHT = {"name": "night", "from": "00:00", "to": "06:00", "price_per_kilowatt_hour": 0.10}
 BERLIN = {"id": "b", "price_per_kilowatt_hour": 0.20, "pue": 1.4, "bands": [NIGHT]}
 UNIT_PRICE = {"id": "meter", "price_per_kilowatt_hour": 1, "pue": 1.4}
@@ -281,6 +321,74 @@ def idle(directory: Path) -> Iterator[tuple[str, Figure]]:
     yield "evenly: the second", (other["B"], ".2f")
 
 
+def parked_cards(directory: Path) -> Iterator[tuple[str, Figure]]:
+    ledger(directory, {CARD: [of(10, HELD), of(5, IDLE)]}, a_policy(an_owned()))
+    (found,) = reported(directory).parked
+    yield "kWh more than the empty card", (found.kwh, ".3f")
+    yield "what they cost", (Fraction(found.nanos or 0, NANOS_PER_UNIT), ".3f")
+
+
+def filled(tier: Tier, *, seconds: float, off: bool) -> Figure:
+    """What a second process books of the time since the first."""
+    policy = a_policy(a_rental("3.60", tier=tier))
+    first = Life(FakeClock(), policy=policy)
+    first.tick(a_sample())
+    first.flush()
+    if off:
+        first.clock.reboot(off_seconds=seconds)
+    else:
+        first.clock.move(seconds)
+    second = Life(first.clock, first.store, policy, REBOOTED if off else HERE)
+    second.tick(a_sample(), seconds=0)
+    return Fraction(second.account.months.total(), NANOS_PER_UNIT), ".6f"
+
+
+def away() -> Iterator[tuple[str, Figure]]:
+    hours = 7_200
+    yield "90 s of one boot", filled(Tier.ON_DEMAND, seconds=90, off=False)
+    yield "two hours off, on demand", filled(Tier.ON_DEMAND, seconds=hours, off=True)
+    yield "two hours off, reserved", filled(Tier.RESERVED, seconds=hours, off=True)
+
+
+def late() -> Iterator[tuple[str, Figure]]:
+    minute_ns = 60 * NANOSECONDS_PER_SECOND
+    nothing = Books(a_table(a_rental(model="nothing")), UTC, {})
+    rows: dict[EntryKey, tuple[int, int]] = {}
+    for state, first, last in ((CardState.ACTIVE, 0, 10), (CardState.IDLE, 10, 60)):
+        interval = Interval(
+            gpu=a_card(),
+            team="t",
+            state=state,
+            start_wall_ns=first * minute_ns,
+            end_wall_ns=last * minute_ns,
+        )
+        for entry in post(interval, nothing):
+            rows[entry.key] = (entry.nanos, entry.quantity)
+    price = a_rental("3.00", valid_from_ns=30 * minute_ns)
+    known = {CARD: (Known(0, FOREVER_NS, a_card()),)}
+    terms = Terms(table=a_table(price), zone=UTC, cards=known)
+    added = corrections(rows.items(), terms, number=1)
+    after = rows | {entry.key: (entry.nanos, entry.quantity) for entry in added}
+    yield "the hour", (Fraction(sum(n for n, _ in after.values()), NANOS_PER_UNIT), ".2f")
+    for name in ("active", "idle"):
+        nanos = sum(n for key, (n, _) in after.items() if key.state == name)
+        yield name, (Fraction(nanos, NANOS_PER_UNIT), ".2f")
+    again = corrections(after.items(), terms, number=2)
+    yield "rows of a second run", (len(again), "d")
+
+
+def invoice(directory: Path) -> Iterator[tuple[str, Figure]]:
+    ledger(directory, {CARD: [of(24, ACTIVE)]}, begin="2026-11-28T00:00:00")
+    found = compare(reported(directory), nanos_of("60.00"))
+    (reason,) = found.reasons
+    yield "rented cards in the ledger", (Fraction(found.rented, NANOS_PER_UNIT), ".2f")
+    yield "difference", (Fraction(found.difference, NANOS_PER_UNIT), ".2f")
+    yield (
+        "48 hours that are not booked, at the mean rate",
+        (Fraction(reason.nanos, NANOS_PER_UNIT), ".2f"),
+    )
+
+
 def calendar() -> Iterator[tuple[str, Figure]]:
     for month, number, place, zone in (
         ("March", 3, "UTC", "UTC"),
@@ -356,6 +464,7 @@ def page() -> dict[str, dict[str, str]]:
 
 
 SECTIONS: dict[str, Callable[[], Iterator[tuple[str, Figure]]]] = {
+    "Rented": rented,
     "Owned": owned,
     "Break-even": break_even,
     "Energy": energy,
@@ -363,6 +472,13 @@ SECTIONS: dict[str, Callable[[], Iterator[tuple[str, Figure]]]] = {
     "Calendar": calendar,
     "Budget": budget,
     "Forecast": forecasts,
+    "Away": away,
+    "Late": late,
+}
+FROM_LEDGERS: dict[str, Callable[[Path], Iterator[tuple[str, Figure]]]] = {
+    "Idle": idle,
+    "Parked": parked_cards,
+    "Invoice": invoice,
 }
 
 
@@ -372,11 +488,14 @@ def test_the_page_says_what_the_functions_say(title: str) -> None:
     assert page()[title] == {name: printed(figure) for name, figure in SECTIONS[title]()}
 
 
-def test_the_page_says_what_a_ledger_says_of_idle_money(tmp_path: Path) -> None:
+@pytest.mark.parametrize("title", FROM_LEDGERS)
+def test_the_page_says_what_ledgers_say(title: str, tmp_path: Path) -> None:
     """The same, from rows that an account booked."""
-    assert page()["Idle"] == {name: printed(figure) for name, figure in idle(tmp_path)}
+    figures = FROM_LEDGERS[title](tmp_path)
+
+    assert page()[title] == {name: printed(figure) for name, figure in figures}
 
 
 def test_no_table_of_figures_is_left_unchecked() -> None:
     """A table that is added to the page needs its functions here."""
-    assert set(page()) == {*SECTIONS, "Idle"}
+    assert set(page()) == {*SECTIONS, *FROM_LEDGERS}
