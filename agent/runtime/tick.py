@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from agent.errors import TryAgain
@@ -100,7 +100,7 @@ class Ticker:
         view = replace(view, tick_seconds=self._tick_seconds)
         self._published.publish(view)
         self._tick_seconds = seconds(self._clock.now().boottime_ns - start.boottime_ns)
-        for note in self._account.notes:
+        for note in together(self._account.notes):
             log.warning("%s", note)
         self._reports.tell(view)
         self._on_turn(view)
@@ -122,3 +122,13 @@ class Ticker:
     def _all_answer(self) -> bool:
         cards = self._account.cards.values()
         return bool(cards) and all(answers(card.report) for card in cards)
+
+
+def together(notes: Iterable[str]) -> Iterator[str]:
+    """Notes of the form ``uuid: what``, one for all cards of which the same is to be said."""
+    cards: dict[str, list[str]] = {}
+    for note in notes:
+        uuid, _, what = note.partition(": ")
+        cards.setdefault(what, []).append(uuid)
+    for what, uuids in cards.items():
+        yield f"{uuids[0] if len(uuids) == 1 else f'{len(uuids)} cards'}: {what}"

@@ -17,7 +17,7 @@ from agent.ledger.policy import AccountPolicy
 from agent.runtime.health import Health
 from agent.runtime.picture import Facts, Published
 from agent.runtime.shift import Deadlines
-from agent.runtime.tick import Ticker
+from agent.runtime.tick import Ticker, together
 from agent.samples.device import FaultReason, GpuFault
 from agent.usage.match import CardMatch
 from agent.usage.state import CardState
@@ -289,3 +289,16 @@ def test_it_gives_up_when_only_a_new_process_helps(turns: Turns) -> None:
     assert len(turns.views) == 1
     assert not turns.views[0].driver_up
     turns.bench.end()
+
+
+def test_what_is_to_be_said_of_many_cards_is_said_once() -> None:
+    """A restart of a node with eight cards is one line, and a card of its own keeps its name."""
+    notes = [
+        *(f"GPU-{n}: filled 1.1 s since the last run" for n in range(8)),
+        "GPU-3: it is retired",
+    ]
+
+    assert list(together(notes)) == [
+        "8 cards: filled 1.1 s since the last run",
+        "GPU-3: it is retired",
+    ]
