@@ -184,11 +184,11 @@ def _budgets() -> Modern:
                     "decimals": 0,
                     "thresholds": _BUDGET,
                     **gauge_cell({"mode": "thresholds"}, 1),
-                    "custom.width": 160,
+                    "custom.width": 120,
                 },
             ),
             *(
-                column(name, {"unit": MONEY, "decimals": 2, "custom.width": 105})
+                column(name, {"unit": MONEY, "decimals": 2, "custom.width": 92})
                 for name in ("Spent", "Amount")
             ),
             column(
@@ -197,7 +197,7 @@ def _budgets() -> Modern:
                     "unit": MONEY,
                     "decimals": 2,
                     "mappings": instead("not yet"),
-                    "custom.width": 105,
+                    "custom.width": 92,
                 },
             ),
         ),
