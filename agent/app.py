@@ -189,7 +189,7 @@ class Agent:
             interval_ns=interval_ns,
             config_health=lambda: self._reloader.health,
             on_turn=announcer.turn,
-            on_clock_step=self._jobs.replan,
+            on_clock_step=self._clock_stepped,
         )
 
     def run(self) -> int:
@@ -282,14 +282,16 @@ class Agent:
             self._account.host = replace(self._account.host, clock_synchronized=synchronized)
         return synchronized
 
+    def _clock_stepped(self) -> None:
+        self._check_clock()  # one that was set is not believed until it is in step again
+        self._jobs.replan()
+
     def _retain(self) -> bool | None:
         """Merge and delete what is old enough; None while the clock cannot say what is."""
         if not clock_synchronized():
             return None
-        settings, now = self._settings, self._clock.now()
-        return retain(
-            settings.state_directory, settings.retention, now.wall_ns, settings.policy.zone
-        )
+        place, zone = self._settings.state_directory, self._settings.policy.zone
+        return retain(place, self._settings.retention, self._clock.now().wall_ns, zone)
 
 
 def simulated(settings: Settings, *, apart: bool) -> Settings:

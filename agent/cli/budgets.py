@@ -10,6 +10,7 @@ from agent.config.durations import seconds
 from agent.config.fleet import Budget as BudgetSection, Fleet
 from agent.config.load import load
 from agent.cost.prices import Tier
+from agent.ledger.entry import MonthKey
 from agent.ledger.period import Month
 from agent.money import NANOS_PER_UNIT
 from agent.report.budget import Budget, Outlook, spending, statuses
@@ -18,6 +19,8 @@ from agent.report.period import Period
 from agent.report.tally import Rows
 from agent.storage.reading import LedgerReader, Selection
 
+ALIVE_SECONDS = 3_600
+"""Copies of ledgers are not all made in one moment; what is older than this is of a node that is gone."""
 DEFAULT_FLEET = Path("/etc/gpufin/fleet.yaml")
 
 
@@ -54,7 +57,7 @@ def outlook(
         month,
         look,
         (rows(), window),
-        ahead=[(key, nanos) for key, nanos, _ in reader.ahead()],
+        ahead=_ahead(reader),
         spot=_spot(reader),
     )
     forecasts = fleet.forecast
@@ -73,16 +76,23 @@ def _look(reader: LedgerReader, month: Month, fleet: Fleet, now: int) -> Look | 
     """As of the last flush: what was booked and what is ahead then fit each other."""
     flushed = [at for key, _, at in reader.ahead() if key.month == month.label]
     first_hours = reader.first_hours().values()
-    if not month.start <= now < month.end or not flushed or not first_hours:
+    if not month.start <= now < month.end or not first_hours:
         return None
     return Look(
-        now=min(now, max(flushed)),
+        now=min(now, max(flushed, default=now)),
         month_start=month.start,
         month_end=month.end,
         known_since=min(first_hours),
         window=seconds(fleet.forecast.window),
         minimum=seconds(fleet.forecast.minimum),
     )
+
+
+def _ahead(reader: LedgerReader) -> list[tuple[MonthKey, int]]:
+    """What the agents that are alive said is ahead; one that is gone takes what was ahead along."""
+    told = list(reader.ahead())
+    newest = max((at for _, _, at in told), default=0)
+    return [(key, nanos) for key, nanos, at in told if newest - at <= ALIVE_SECONDS]
 
 
 def _spot(reader: LedgerReader) -> frozenset[str]:

@@ -7,8 +7,7 @@ clock nor disk.  It is not thread-safe: whoever calls ``take`` from another thre
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.cost.prices import Price
-from agent.ledger.ahead import cost_ahead
+from agent.ledger.ahead import cost_ahead, records_of
 from agent.ledger.batch import Batch, KnownGpu, News, Recovered
 from agent.ledger.book import Counters, Months, Pending, Sums
 from agent.ledger.card import GONE, Card, report_of, still_known
@@ -52,6 +51,9 @@ class Account:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._known: tuple[KnownGpu, ...] = ()
         self._gone: set[str] = set()
+        self._dropped: set[str] = set()
+        """Cards that this process has booked and let go: no gap before it is theirs any more."""
+        self._to_retire: frozenset[str] = frozenset()
         self._retired = recovered.retired
         self.emissions = policy.emissions
         """Replaced by the runtime when the carbon intensity of a file changes."""
@@ -111,14 +113,13 @@ class Account:
     def join(self, recovered: Recovered) -> None:
         """Go on with a ledger that could be opened only now, in the middle of a run.
 
-        What the first one knows is taken up as at a start; what this process booked so far waits for the
-        flush and is not in the gap.  One that begins anew, for one that was damaged, brings nothing but
-        an id of its own.
+        What the first one knows is taken up as at a start, beside what this process has booked so far;
+        of one that takes the place of another, only its months and retired cards.
         """
         first = not self.ledger_id
-        self.resync(
-            News(ledger_id=recovered.ledger_id, months=recovered.months, retired=recovered.retired)
-        )
+        retired = recovered.retired | self._retired
+        self._to_retire = retired - recovered.retired
+        self.resync(News(ledger_id=recovered.ledger_id, months=recovered.months, retired=retired))
         if not first:
             return
         self._take_up(recovered)
@@ -129,10 +130,6 @@ class Account:
                 self._late_notes += self._resume(card, checkpoint, card.met)
                 late = late_energy(card, checkpoint, self.host, self._last, self.policy)
                 self._book_far(late, card)
-
-    def price_of(self, card: Card, wall_ns: int) -> Price | None:
-        """The price record that holds for a card at a moment."""
-        return self.policy.table.at(card.identity, wall_ns)
 
     @property
     def counters(self) -> Counters:
@@ -156,22 +153,19 @@ class Account:
 
     def take(self) -> Batch:
         """All that the ledger does not hold yet, and the state that belongs to it."""
-        wall_ns = self._last.wall_ns
-        last, machine_id = self._true_time.moment(self._last, self.host), self.host.machine_id
-        checkpoints = [card.checkpoint(last, machine_id) for card in self.cards.values()]
+        wall_ns, machine_id = self._last.wall_ns, self.host.machine_id
+        last = self._true_time.moment(self._last, self.host)
+        to_retire, self._to_retire = self._to_retire, frozenset()
         return Batch(
             rows=self.pending.take(),
-            checkpoints=checkpoints,
+            checkpoints=[card.checkpoint(last, machine_id) for card in self.cards.values()],
             remainders=dict(self._remainders),
             gpus=[KnownGpu(card.identity, card.last_seen_wall_ns) for card in self.cards.values()],
             gone=sorted(self._gone),
             ahead=cost_ahead(self.cards.values(), self.policy, wall_ns),
-            prices={
-                price.id: (price.digest, price.record)
-                for card in self.cards.values()
-                for price in self.policy.table.candidates(card.identity)
-                if price.record
-            },
+            ahead_from_ns=wall_ns,
+            retired=to_retire,
+            prices=records_of(self.cards.values(), self.policy.table),
         )
 
     @property
@@ -233,6 +227,7 @@ class Account:
     def _adopt(self, identity: GpuIdentity, last_seen_wall_ns: int, now: Instant) -> None:
         if identity.uuid in self.policy.retired | self._retired:
             self._gone.add(identity.uuid)
+            self._checkpoints.pop(identity.uuid, None)  # what comes after it is not paid for
             return
         self._gone.discard(identity.uuid)
         card = Card(
@@ -266,24 +261,29 @@ class Account:
         start_counters(self.counters, card, self.policy.table, carbon=self.emissions.expected)
 
     def _give_up_on(self, card: Card, now: Instant) -> None:
-        if card.down_ns <= self.policy.longest_down_ns(self.price_of(card, now.wall_ns)):
-            return
-        self.notes.append(self._drop(card, "it was down for max_down"))
+        price = self.policy.table.at(card.identity, now.wall_ns)
+        if card.down_ns > self.policy.longest_down_ns(price):
+            self.notes.append(self._drop(card, "it was down for max_down"))
 
     def _retire(self) -> None:
         for uuid in self.cards.keys() & (self.policy.retired | self._retired):
             self._late_notes.append(self._drop(self.cards[uuid], "it is retired"))
 
     def _drop(self, card: Card, why: str) -> str:
-        del self.cards[card.identity.uuid]
-        self._gone.add(card.identity.uuid)
+        uuid = card.identity.uuid
+        del self.cards[uuid]
+        self._gone.add(uuid)
+        self._dropped.add(uuid)
         self.counters.forget(card.labels)
-        return f"{card.identity.uuid}: not expected any more, {why}"
+        lost = "; what waited for a right clock is not filled" if card.gaps else ""
+        return f"{uuid}: not expected any more, {why}{lost}"
 
     # ---- the time when the agent was away: into the ledger and its months, never into a counter
 
     def _take_up(self, recovered: Recovered) -> None:
-        self._checkpoints = dict(recovered.checkpoints)
+        self._gone |= (self.policy.retired | self._retired) & recovered.checkpoints.keys()
+        past, known = self._gone | self._dropped, recovered.checkpoints.items()
+        self._checkpoints = {uuid: point for uuid, point in known if uuid not in past}
         for checkpoint in recovered.checkpoints.values():
             self._true_time.recall(checkpoint, self.host)
         here = self.cards.keys() | self._gone

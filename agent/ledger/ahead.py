@@ -1,4 +1,4 @@
-"""What the rest of the month will cost by the clock alone, if the cards of now stay.
+"""What the rest of the month will cost by the clock alone, if the cards of now stay, and by which records.
 
 Exact, since price records are dated: a price that changes next week is in it.
 What follows use (energy, spot cards) is not; forecasts add it from the past.
@@ -7,6 +7,7 @@ What follows use (energy, spot cards) is not; forecasts add it from the past.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from agent.cost.prices import PriceTable
 from agent.ledger.card import Card
 from agent.ledger.entry import MonthKey
 from agent.ledger.period import month_at
@@ -29,3 +30,13 @@ def cost_ahead(
             )
             found[MonthKey(month.label, team, table.currency)] += nanos
     return found
+
+
+def records_of(cards: Iterable[Card], table: PriceTable) -> Mapping[str, tuple[str, str]]:
+    """The records that speak of cards, by price id: digest and JSON."""
+    return {
+        price.id: (price.digest, price.record)
+        for card in cards
+        for price in table.candidates(card.identity)
+        if price.record
+    }

@@ -28,7 +28,11 @@ class Batch:
     gone: Sequence[str] = ()
     """Cards that are not expected any more: their checkpoint must not be filled from again."""
     ahead: Mapping[MonthKey, int] = field(default_factory=dict)
-    """What the rest of the month will cost by the clock, in nanos, from the checkpoints' moment on."""
+    """What the rest of the month will cost by the clock, in nanos."""
+    ahead_from_ns: int = 0
+    """From when on (UTC nanoseconds): the last tick."""
+    retired: frozenset[str] = frozenset()
+    """Retired cards that a ledger which began in the middle of a run does not know yet."""
     prices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Price records in use: id to digest and record as JSON, kept so that a later edit is noticed."""
 

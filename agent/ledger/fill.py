@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agent.samples.instant import Instant
+from agent.units import NANOSECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,11 @@ class Gap:
     def within_boot(self) -> bool:
         """Whether the boot clock alone measures it."""
         return self.start.shares_boot_with(self.end)
+
+    def lies_in_hour_of(self, moment: "Moment") -> bool:
+        """Whether it lies in the boot and UTC hour of a moment."""
+        hours = {each.at.wall_ns // NANOSECONDS_PER_HOUR for each in (self.start, self.end, moment)}
+        return self.end.shares_boot_with(moment) and len(hours) == 1
 
     @property
     def boottime_ns(self) -> int:
@@ -149,8 +155,9 @@ def gaps_since(checkpoint: Checkpoint, met: Moment, host: Host) -> tuple[tuple[G
         if not host.machine_id:
             return before, "the machine has no id that would tell it from a copy of it"
         return (*before, gap), ""
-    if before and before[-1].within_boot and before[-1].end.shares_boot_with(met):
+    if before and before[-1].within_boot and before[-1].lies_in_hour_of(met):
         # A process that starts again each minute while the driver hangs must not pile them up.
+        # Within an hour only: merging moves what was booked between to the front.
         boottime_ns = gap.start.at.boottime_ns - before[-1].boottime_ns
         wall_ns = gap.start.at.wall_ns - before[-1].boottime_ns
         start = Moment(gap.start.boot_id, Instant(boottime_ns, wall_ns), gap.start.trusted)

@@ -40,10 +40,11 @@ class Times:
     def crossing(self, group: EntryKey, free_mj: int, billed_mj: int) -> int:
         """Millijoules that come to be paid for because their time does; below zero: no longer."""
         ids = self.after.get(group, {})
+        stays = all((each in self.billed_before) == (each in self.billed_after) for each in ids)
+        if stays and ids == self.before.get(group, {}):
+            return 0  # energy can reach back to before the time of its row: that is no crossing
         billed = sum(ids[each] for each in ids if each in self.billed_after)
         free = sum(ids.values()) - billed
-        if not billed and not free:
-            return 0
         if not free:
             return free_mj
         if not billed:

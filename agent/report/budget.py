@@ -96,8 +96,10 @@ class Spending:
         return self.within(each for each in self.teams if each[1] == currency)
 
     def forecast_of(self, currency: str) -> Forecast | None:
-        """The forecast of all teams in one currency."""
-        return None if self.look is None else forecast(self.of(currency), self.look)
+        """The forecast of all teams in one currency; None where no money is known of."""
+        if self.look is None or all(each[1] != currency for each in self.teams):
+            return None
+        return forecast(self.of(currency), self.look)
 
 
 @dataclass(frozen=True, slots=True)

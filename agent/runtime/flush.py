@@ -60,7 +60,8 @@ class Flusher:
 
     def last_flush(self) -> None:
         """Flush before the process ends, and say what is lost with it."""
-        if not self.flush():
+        # Twice: the first may have found that the file is another one now.
+        if not self.flush() and not self.flush():
             log.error(
                 "%d rows of money and energy could not be written and end with this process: %s",
                 *(len(self._account.pending), self._failing),

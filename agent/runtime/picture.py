@@ -89,7 +89,7 @@ def picture(
 
 
 def _card_view(account: Account, card: Card, now: Instant) -> CardView:
-    price = account.price_of(card, now.wall_ns)
+    price = account.policy.table.at(card.identity, now.wall_ns)
     power_mw: int | None = 0  # one that does not answer costs its time
     if isinstance(card.report, GpuSample):
         power_mw = card.report.power_mw if isinstance(card.report.power_mw, int) else None

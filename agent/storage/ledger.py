@@ -151,9 +151,13 @@ class SqliteLedger(LedgerStore):
         """
         if self._database is not None and _inode(self._path) != self._file:
             self.close()
+            # SQLite leaves the log of a file that lost its name, and would play it over the next one.
+            for suffix in ("-wal", "-shm"):
+                with suppress(OSError):
+                    self._path.with_name(f"{FILE_NAME}{suffix}").unlink()
             raise LedgerError(
                 f"{self._path}: was removed or replaced while the agent ran. What it held comes back "
-                "from a backup only; a new ledger begins as soon as its directory is there"
+                "from a backup only; the agent goes on with the file that is there, or begins one"
             )
 
     def _open(self) -> sqlite3.Connection:
@@ -238,6 +242,8 @@ def _retired(database: sqlite3.Connection) -> frozenset[str]:
 def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]]]]:
     yield ADD_ENTRY, ((*key, *amounts) for key, amounts in batch.rows.items())
     now_ns = max((point.until.wall_ns for point in batch.checkpoints), default=0)
+    retired = ((uuid, now_ns) for uuid in batch.retired)
+    yield "INSERT OR IGNORE INTO retired VALUES (?, ?)", retired
     yield from card_statements(batch.gpus, now_ns)
     yield from checkpoint_statements(batch.checkpoints)
     yield (
@@ -250,7 +256,7 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     yield from forget_statements(batch.gone)
     yield forget_cards(batch.gone)
     yield "DELETE FROM ahead", ((),)
-    rows = ((*key, str(nanos), now_ns) for key, nanos in batch.ahead.items())
+    rows = ((*key, str(nanos), batch.ahead_from_ns) for key, nanos in batch.ahead.items())
     yield "INSERT INTO ahead VALUES (?, ?, ?, ?, ?)", rows
     yield (
         "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)",

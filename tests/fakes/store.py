@@ -16,6 +16,7 @@ class FakeLedger(LedgerStore):
         self.rows: dict[EntryKey, tuple[int, int]] = {}
         self.full = False
         self.closed = False
+        self.retired: frozenset[str] = frozenset()
         self._late = False
         self._checkpoints: dict[str, Checkpoint] = {}
         self._remainders: Remainders = {}
@@ -41,6 +42,7 @@ class FakeLedger(LedgerStore):
             remainders=dict(self._remainders),
             gpus=dict(self._gpus),
             months=dict(sums),
+            retired=self.retired,
         )
 
     def write(self, batch: Batch) -> None:

@@ -14,7 +14,17 @@ from agent.usage.match import CardMatch
 from agent.usage.state import CardState
 from agent.usage.team import TeamRule
 from agent.usage.timetable import Timetable
-from tests.builders import CARD, OTHER_CARD, PROCESS, UTC, a_policy, a_rental, a_sample, an_owned
+from tests.builders import (
+    CARD,
+    OTHER_CARD,
+    PROCESS,
+    UTC,
+    a_node,
+    a_policy,
+    a_rental,
+    a_sample,
+    an_owned,
+)
 from tests.fakes.clock import FakeClock
 from tests.unit.ledger.life import LABELS, OWNED, PER_SECOND, RENTED, Life, booked
 
@@ -158,3 +168,26 @@ def test_carbon_of_energy_is_counted_in_nanograms() -> None:
     )
     unknown = [quantity for _, quantity in life.rows(component="carbon_unknown").values()]
     assert unknown == [200_000]
+
+
+def test_the_time_in_which_a_card_was_retired_is_never_paid_for() -> None:
+    """Retired by the file or by a command; brought back after three days, listed meanwhile or not."""
+    retired = a_policy(a_rental("3.60"), retired=[CARD])
+    for policy, listed in ((retired, True), (retired, False), (RENTED, True), (RENTED, False)):
+        first = Life(FakeClock())
+        first.tick(a_sample())
+        first.flush()
+        if policy is RENTED:
+            first.store.retired = frozenset({CARD})
+        second = Life(first.clock, first.store, policy)
+        second.node(a_node(a_sample()) if listed else a_node())
+        second.flush()
+        second.clock.move(3 * 86_400)
+        first.store.retired = frozenset()
+        second.account.resync(News(ledger_id="fake", months={}, retired=frozenset()))
+        second.account.use(RENTED)
+        second.tick(a_sample())
+        second.tick(a_sample())
+        second.flush()
+
+        assert sum(quantity for _, quantity in second.rows(filled=True).values()) == 0

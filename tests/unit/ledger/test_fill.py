@@ -175,3 +175,20 @@ def test_counter_goes_on_within_one_boot_alone(
 ) -> None:
     """Same boot, same machine, and there was a counter."""
     assert counter_goes_on(checkpoint, host) is goes_on
+
+
+@pytest.mark.parametrize(("minutes", "count"), [(59, 2), (30, 1)])
+def test_gaps_are_merged_within_an_hour_only(minutes: int, count: int) -> None:
+    """What was booked between goes to the front of a merged one: it must not leave its hour."""
+    minute, hour = 60 * SECOND, 10_000 * HOUR
+
+    def on(number: int) -> Moment:
+        return at("boot", number * minute, hour + number * minute)
+
+    before = Gap(on(minutes - 20), on(minutes))
+    last = replace(LAST, boot_id="boot", until=on(minutes + 2).at, gaps=(before,))
+
+    gaps, _ = gaps_since(last, on(minutes + 3), replace(HERE, boot_id="boot"))
+
+    assert len(gaps) == count
+    assert sum(gap.boottime_ns for gap in gaps) == 21 * minute

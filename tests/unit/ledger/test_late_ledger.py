@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from agent.ledger.batch import News, Recovered
 from agent.ledger.entry import EntryKey
 from agent.ledger.policy import AccountPolicy
 from agent.samples.device import FaultReason
@@ -23,7 +24,7 @@ from tests.builders import (
 )
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeLedger
-from tests.unit.ledger.life import OWNED, PER_SECOND, Life, booked
+from tests.unit.ledger.life import OWNED, PER_SECOND, RENTED, Life, booked
 
 AWKWARD = a_policy(a_rental(Fraction(10, 3)))
 
@@ -163,3 +164,34 @@ def test_ledger_that_begins_anew_takes_the_sums_in_memory_alone() -> None:
     assert life.cost() == 6 * PER_SECOND
     assert life.account.unreconciled_nanos == 0
     assert life.account.host == HERE
+
+
+def test_a_card_that_was_given_up_before_the_ledger_opened_has_no_gap_any_more() -> None:
+    """What this process has booked of it lies in the gap: it would be counted twice."""
+    for back_first in (True, False):
+        life = again(ran(RENTED), closed=True, policy=RENTED)
+        life.tick(a_sample())
+        life.lose_for_good(a_node(a_fault(FaultReason.LOST)))
+        assert CARD not in life.account.cards
+        if back_first:
+            life.tick(a_sample())
+        open_late(life)
+        life.tick(a_sample())
+        life.tick(a_sample())
+        life.flush()
+
+        filled = sum(q for key, (_, q) in life.rows(uuid=CARD).items() if key.filled)
+        assert filled == 0
+
+
+def test_retired_cards_stay_retired_when_a_new_ledger_begins() -> None:
+    """Damaged or removed: the list of the one before goes into the one after it."""
+    life = ran(RENTED)
+    life.account.resync(News(ledger_id="old", months={}, retired=frozenset({CARD})))
+
+    life.account.join(Recovered(ledger_id="new"))
+    life.tick(a_sample())
+
+    assert CARD not in life.account.expected
+    assert life.account.take().retired == {CARD}
+    assert life.account.take().retired == frozenset()

@@ -309,41 +309,15 @@ def test_what_is_ahead_is_that_of_the_last_flush(tmp_path: Path) -> None:
     """A team that has no card any more has nothing ahead."""
     with closing(opened(tmp_path)) as store:
         for team in ("a", "b"):
-            store.write(replace(a_batch(), ahead={MonthKey("2026-11", team, "USD"): 7}))
+            ahead = {MonthKey("2026-11", team, "USD"): 7}
+            store.write(replace(a_batch(), ahead=ahead, ahead_from_ns=5 * SECOND))
 
     with read_ledgers([tmp_path]) as reader:
-        assert list(reader.ahead()) == [
-            (MonthKey("2026-11", "b", "USD"), 7, POINT.until.wall_ns // SECOND)
-        ]
+        assert list(reader.ahead()) == [(MonthKey("2026-11", "b", "USD"), 7, 5)]
 
 
-def test_months_of_small_currencies_are_exact(tmp_path: Path) -> None:
-    """Rials: a month of sixteen cards is more than 64 bits of 1e-9, in every sum and in what is ahead."""
-    day_ns = 24 * 100_000_000 * 10**9 + 999_999_999  # the dearest card, an hour's rest to each row
-    keys = [
-        a_key(hour=3_600 * number, month="2026-11", state=state, component=component)._replace(
-            exempt=exempt
-        )
-        for number in range(40)
-        for state, component, exempt in (
-            ("active", "rental", ""),
-            ("held", "rental", ""),
-            ("idle", "capital", ""),
-            ("idle", "rental", "standby"),
-        )
-    ]
-    ahead = {MonthKey("2026-11", "research", "USD"): 10**22 + 1}
-    rows = dict.fromkeys(keys, (day_ns, 1)) | {keys[0]._replace(correction=1): (-3 * 10**18 - 1, 0)}
+def test_retired_cards_of_a_run_are_made_known_to_a_new_ledger(tmp_path: Path) -> None:
+    """Which begins in the middle of it, after the one before was damaged or removed."""
     with closing(opened(tmp_path)) as store:
-        store.write(replace(a_batch(), rows=rows, ahead=ahead))
-
-        (sums,) = store.recover().months.values()
-
-    assert sums == (
-        160 * day_ns - 3 * 10**18 - 1,
-        80 * day_ns,
-        40 * day_ns,
-        40 * day_ns,
-    )
-    with read_ledgers([tmp_path]) as reader:
-        assert [nanos for _, nanos, _ in reader.ahead()] == [10**22 + 1]
+        store.write(replace(a_batch(), retired=frozenset({OTHER_CARD})))
+        assert store.recover().retired == {OTHER_CARD}
