@@ -37,6 +37,7 @@ from agent.storage.months import read_months
 
 log = logging.getLogger(__name__)
 
+ADD_RECORD = "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)"
 ADD_ENTRY = """
 INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos, quantity = quantity + excluded.quantity
@@ -259,7 +260,7 @@ def _statements(batch: Batch) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     rows = ((*key, str(nanos), batch.ahead_from_ns) for key, nanos in batch.ahead.items())
     yield "INSERT INTO ahead VALUES (?, ?, ?, ?, ?)", rows
     yield (
-        "INSERT OR IGNORE INTO price_record VALUES (?, ?, ?, ?)",
+        ADD_RECORD,
         (
             (identifier, digest, record, now_ns)
             for identifier, (digest, record) in batch.prices.items()

@@ -21,7 +21,7 @@ from agent.ledger.reprice_energy import ENERGY
 from agent.samples.device import GpuIdentity
 from agent.storage.cards import EXPECTED, identity_of, read_known
 from agent.storage.connection import FILE_NAME, adopt, connect, schema_version, transaction
-from agent.storage.ledger import ADD_ENTRY
+from agent.storage.ledger import ADD_ENTRY, ADD_RECORD
 from agent.storage.schema import SCHEMA_VERSION
 from agent.usage.state import CardState
 
@@ -222,6 +222,13 @@ def reprice(
         if found and not dry_run:
             database.execute("INSERT INTO correction VALUES (?, ?, ?)", (last + 1, *note))
             database.executemany(ADD_ENTRY, _rows(found))
+            used = {entry.key.price_id for entry in found}
+            records = (
+                (price.id, price.digest, price.record, note[0])
+                for price in policy.table.prices
+                if price.id in used and price.record
+            )
+            database.executemany(ADD_RECORD, records)
         return Repriced(found, left)
 
 

@@ -83,6 +83,22 @@ def test_report_of_this_month_looks_ahead(shell: Shell, tmp_path: Path) -> None:
     assert "needs --cluster" in table
 
 
+def test_a_node_that_is_gone_takes_what_was_ahead_along(shell: Shell, tmp_path: Path) -> None:
+    """As in the rules: what it spent stays, what it would have cost does not."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for name, uuid, ended in (("alive", CARD, 0), ("gone", OTHER_CARD, 30)):
+        begin = now - timedelta(hours=60)
+        course = {uuid: [of(60 - ended, ACTIVE)]}
+        make(tmp_path / name, PRICED, course, begin.replace(tzinfo=None).isoformat())
+
+    def fixed(*names: str) -> float:
+        places = [word for name in names for word in ("--ledger", str(tmp_path / name))]
+        _, out, _ = shell.run("report", *places, "--format", "json")
+        return float(json.loads(out)["reports"][0]["forecast"]["fixed_ahead"])
+
+    assert fixed("alive", "gone") == fixed("alive") > 0
+
+
 def test_budgets_are_of_calendar_months(shell: Shell, state: str, tmp_path: Path) -> None:
     """One that is over has what was spent; other periods are refused with the reason."""
     fleet = tmp_path / "fleet.yaml"

@@ -108,6 +108,16 @@ def test_what_ends_with_the_process_is_said(caplog: pytest.LogCaptureFixture) ->
     assert "disk is full" in caplog.messages[-1]
 
 
+def test_the_last_flush_is_tried_once_more_when_the_file_has_changed(tmp_path: Path) -> None:
+    """The first try finds that the ledger was replaced; the rows go into the one that is there."""
+    bench = Bench(SqliteLedger(tmp_path, source="simulated"))
+    bench.flusher.flush()
+    bench.tick(2)
+    (tmp_path / FILE_NAME).unlink()
+    bench.flusher.last_flush()
+    assert sum(nanos for nanos, _ in rows_of(tmp_path / FILE_NAME).values()) == 2 * 10**7
+
+
 def test_the_last_flush_comes_after_the_stop() -> None:
     """What was booked since the last interval is written on the way out."""
     bench = Bench()
