@@ -8,7 +8,7 @@ import pytest
 
 from agent.cost.prices import Price
 from agent.ledger.entry import Component
-from agent.ledger.posting import Books, Interval, post
+from agent.ledger.posting import Books, Interval, post, post_energy
 from agent.ledger.span import Known
 from agent.usage.energy import EnergyMethod
 from agent.usage.match import CardMatch
@@ -215,3 +215,18 @@ def test_hours_are_priced_by_what_the_card_was() -> None:
 
     assert corrected(rows, a_table(whole, cut), cards=ever) == []
     assert corrected(rows, a_table(whole, cut)) != []
+
+
+def test_energy_that_reaches_back_further_than_its_time_stays_where_it_is() -> None:
+    """A counter came back after a hang: its energy is filled over more than the rows of time were."""
+    prices = (
+        replace(an_owned(), valid_to_ns=HALF),
+        a_rental("2", id="new", valid_from_ns=HALF),
+    )
+    at_rest = replace(stay(HALF, START_NS + HOUR, CardState.UNKNOWN), energy_mj=None, filled=True)
+    back = replace(stay(START_NS, START_NS + HOUR, CardState.UNKNOWN), filled=True)
+    books = Books(a_table(*prices), UTC, {})
+    rows = summed([*post(at_rest, books), *post_energy(back, books)])
+    assert any(key.component == Component.ENERGY and key.price_id for key in rows)
+
+    assert corrected(rows, a_table(*prices)) == []

@@ -65,6 +65,18 @@ def test_reprice_adds_rows_with_their_reason_and_the_agent_hears(
     assert findings(tmp_path) == []
 
 
+def test_reprice_keeps_the_record_that_it_books_by(agent: SqliteLedger, tmp_path: Path) -> None:
+    """Of a card that is gone no agent will ever write it; the report and the forecast need it."""
+    write(agent, {unpriced(0): (0, HOUR)})
+    price = replace(a_rental("2.50", model=MODEL), record='{"tier": "spot"}', digest="d")
+
+    upkeep.reprice(tmp_path, a_policy(price), (0, 3_600), note=NOTE)
+
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        found = database.execute("SELECT id, digest, record FROM price_record").fetchall()
+    assert found == [("rented", "d", '{"tier": "spot"}')]
+
+
 def test_reprice_knows_which_rows_stand_for_days(agent: SqliteLedger, tmp_path: Path) -> None:
     """Before and after the edge of compaction the outcome is the same money."""
     write(agent, {unpriced(hour * 3_600): (0, HOUR) for hour in range(48)})
